@@ -1,0 +1,337 @@
+"""Every environment decision of Tailrace: ``tailrace.yml`` and the environment become one typed, frozen object.
+
+Secrets are named here (``api_key_env``), never held: they are read from the environment at the moment of use.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Callable
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Region = Literal["us", "eu"]
+ROOT = Path(__file__).resolve().parent
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>(?:[^{}]|\{\w+\})*))?\}")
+
+
+class TailraceError(Exception):
+    """A failure the user can mend. Its text is one line: what is wrong, where, and the remedy."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PostgresSource(_Section):
+    """The product's Postgres, read by change data capture."""
+
+    dsn: str
+    schemas: tuple[str, ...] = ("app", "t_*")
+    silo_databases: str | None = None
+    publication: str = "tailrace"
+    slot: str = "tailrace"
+
+
+class StripeSource(_Section):
+    url: str
+    api_key_env: str
+    api_version: str = "2025-09-30.clover"
+
+    def api_key(self) -> str:
+        """The secret key, from the environment variable that the configuration names."""
+        return _secret(self.api_key_env, "Stripe")
+
+
+class HubSpotSource(_Section):
+    url: str
+    token_env: str
+
+    def token(self) -> str:
+        """The private-app token, from the environment variable that the configuration names."""
+        return _secret(self.token_env, "HubSpot")
+
+
+class Sources(_Section):
+    postgres: PostgresSource
+    stripe: StripeSource
+    hubspot: HubSpotSource
+
+
+class Warehouse(_Section):
+    kind: Literal["duckdb", "snowflake"] = "duckdb"
+    memory_limit: str = "2GB"
+
+
+class Residency(_Section):
+    """Rows of shared sources that name no region belong to one deployment, so that they are shown exactly once."""
+
+    unattributed_region: Region = "us"
+
+
+class Serving(_Section):
+    """Where rollups are published to and read from, and who may read them."""
+
+    publisher_dsn: str
+    reader_dsn: str
+    silo_databases: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    jwks: str = "{state_dir}/demo/jwks.json"
+    issuer: str = "tailrace-demo"
+    audience: str = "tailrace"
+
+
+class Dagster(_Section):
+    host: str = "127.0.0.1"
+    port: int = 3000
+    schedule: str = "0 * * * *"
+
+
+class Demo(_Section):
+    """The sample company and the stand-ins it lives in; nothing here is used in production."""
+
+    postgres_port: int = 54329
+    stripe_port: int = 12111
+    hubspot_port: int = 12112
+    tenants: int = Field(default=40, ge=4, le=2000)
+    days: int = Field(default=60, ge=1, le=1500)
+    seed: int = 7
+    start: date = date(2026, 1, 1)
+
+
+class Settings(_Section):
+    """One deployment: one region, one warehouse, its sources and its readers."""
+
+    region: Region
+    state_dir: Path
+    config_path: Path
+    warehouse: Warehouse = Warehouse()
+    sources: Sources
+    serving: Serving
+    residency: Residency = Residency()
+    dagster: Dagster = Dagster()
+    demo: Demo = Demo()
+
+    @property
+    def region_dir(self) -> Path:
+        """State of this deployment; two regions never share a file."""
+        return self.state_dir / self.region
+
+    @property
+    def warehouse_path(self) -> Path:
+        return self.region_dir / "warehouse.duckdb"
+
+    @property
+    def vault_path(self) -> Path:
+        return self.region_dir / "vault.duckdb"
+
+    @property
+    def analytics_path(self) -> Path:
+        return self.region_dir / "analytics.duckdb"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.region_dir / "dagster"
+
+    @property
+    def dbt_project_dir(self) -> Path:
+        return ROOT / "dbt_project"
+
+    @property
+    def dbt_target_dir(self) -> Path:
+        return self.region_dir / "dbt" / "target"
+
+    @property
+    def dbt_logs_dir(self) -> Path:
+        return self.region_dir / "dbt" / "logs"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.region_dir / "logs"
+
+    @property
+    def quarantine_dir(self) -> Path:
+        return self.region_dir / "quarantine"
+
+    @property
+    def demo_dir(self) -> Path:
+        """The sample company's Postgres, sandbox APIs and ledger, shared by both regions."""
+        return self.state_dir / "demo"
+
+    @cached_property
+    def process_environment(self) -> dict[str, str]:
+        """What dbt and Dagster child processes need to find this deployment; no secret is in it."""
+        return {
+            "TAILRACE_CONFIG": str(self.config_path),
+            "TAILRACE_HOME": str(self.state_dir),
+            "TAILRACE_REGION": self.region,
+            "TAILRACE_WAREHOUSE_PATH": str(self.warehouse_path),
+            "TAILRACE_VAULT_PATH": str(self.vault_path),
+            "DAGSTER_HOME": str(self.dagster_home),
+            "DAGSTER_DISABLE_TELEMETRY": "yes",
+            "DO_NOT_TRACK": "1",
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "GX_ANALYTICS_ENABLED": "false",
+        }
+
+    def source_databases(self) -> dict[str, str]:
+        """Database name → DSN of every product database to capture: the shared one, then each silo."""
+        return _expand(self.sources.postgres.dsn, self.sources.postgres.silo_databases)
+
+    def rollup_databases(self) -> dict[str, str]:
+        """Database name → publisher DSN of every product database that rollups go to."""
+        return _expand(self.serving.publisher_dsn, self.serving.silo_databases)
+
+    def reader_databases(self) -> dict[str, str]:
+        """Database name → reader DSN of every product database that rollups are read from."""
+        return _expand(self.serving.reader_dsn, self.serving.silo_databases)
+
+
+def load_settings(*, region: str | None = None, config_path: Path | None = None) -> Settings:
+    """Read ``tailrace.yml`` (``TAILRACE_CONFIG`` names another), with ``TAILRACE_HOME`` and ``TAILRACE_REGION``.
+
+    Raises TailraceError naming the file and the key when the configuration cannot be read or does not fit.
+    """
+    path = (config_path or Path(os.environ.get("TAILRACE_CONFIG", ROOT / "tailrace.yml"))).absolute()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TailraceError(f"{path}: cannot be read ({_reason(error)}); set TAILRACE_CONFIG to a file") from None
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise TailraceError(
+            f"{where}: not valid YAML ({getattr(error, 'problem', 'syntax')}); mend that line"
+        ) from None
+    if not isinstance(raw, dict):
+        raise TailraceError(f"{path}: expected a mapping at the top; see tailrace.yml in the repository")
+    raw = _interpolate(raw, path)
+    raw["region"] = region or os.environ.get("TAILRACE_REGION") or raw.get("region")
+    home = os.environ.get("TAILRACE_HOME") or raw.get("state_dir") or ".tailrace"
+    raw["state_dir"] = Path(home) if Path(home).is_absolute() else (path.parent / home)
+    raw["config_path"] = path
+    try:
+        first = Settings.model_validate(raw)
+        settings = Settings.model_validate(_fill(raw, _placeholders(first)))
+    except ValidationError as error:
+        detail = error.errors()[0]
+        key = ".".join(str(part) for part in detail["loc"])
+        raise TailraceError(f"{path}: {key}: {detail['msg'].lower()}; mend that key") from None
+    _sandbox_credentials(settings)
+    return settings
+
+
+def _sandbox_credentials(settings: Settings) -> None:
+    """The sandboxes take any key; theirs stands in a file, so that single commands work while the demo runs."""
+    try:
+        lines = (settings.demo_dir / "sandbox.env").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for name, _, value in (line.partition("=") for line in lines):
+        os.environ.setdefault(name, value)
+
+
+def _placeholders(settings: Settings) -> dict[str, str]:
+    return {
+        "region": settings.region,
+        "state_dir": str(settings.state_dir),
+        "postgres_port": str(settings.demo.postgres_port),
+        "stripe_port": str(settings.demo.stripe_port),
+        "hubspot_port": str(settings.demo.hubspot_port),
+    }
+
+
+def _fill(node: Any, values: dict[str, str]) -> Any:
+    def change(text: str) -> str:
+        for name, value in values.items():
+            text = text.replace("{" + name + "}", value)
+        return text
+
+    return _map_strings(node, change)
+
+
+def _interpolate(node: Any, path: Path) -> Any:
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match["name"], match["default"])
+        if found is None:
+            raise TailraceError(f"{path}: the environment variable {match['name']} is not set; export it")
+        return found
+
+    return _map_strings(node, lambda text: _VARIABLE.sub(value, text))
+
+
+def _map_strings(node: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(node, dict):
+        return {key: _map_strings(value, change) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_map_strings(value, change) for value in node]
+    return change(node) if isinstance(node, str) else node
+
+
+def _secret(variable: str, system: str) -> str:
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        raise TailraceError(f"{system}: the environment variable {variable} is not set; export the credential")
+    return value
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or type(error).__name__).lower()
+
+
+def _expand(dsn: str, silo_pattern: str | None) -> dict[str, str]:
+    """The database of ``dsn`` and, on the same server, every database that matches ``silo_pattern``."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        own = str(conninfo_to_dict(dsn)["dbname"])
+        if silo_pattern is None:
+            return {own: dsn}
+        with psycopg.connect(dsn, connect_timeout=10) as connection:
+            rows = connection.execute("select datname from pg_database where datallowconn order by datname").fetchall()
+    except (psycopg.Error, KeyError) as error:
+        raise TailraceError(postgres_problem(dsn, error)) from None
+    silos = sorted(name for (name,) in rows if fnmatch.fnmatchcase(name, silo_pattern))
+    return {own: dsn} | {name: with_database(dsn, name) for name in silos}
+
+
+def with_database(dsn: str, database: str) -> str:
+    """The same server and role, another database; a URI stays a URI."""
+    from psycopg.conninfo import make_conninfo
+
+    if "://" not in dsn:
+        return make_conninfo(dsn, dbname=database)
+    head, _, query = dsn.partition("?")
+    scheme, _, rest = head.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}/{database}" + (f"?{query}" if query else "")
+
+
+def postgres_problem(dsn: str, error: Exception) -> str:
+    """One line for a Postgres connection that failed: where (no password) and what to do."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        parts = conninfo_to_dict(dsn)
+        user, host, database = (parts.get(name, "?") for name in ("user", "host", "dbname"))
+        where = f"{user}@{host}:{parts.get('port', 5432)}/{database}"
+    except Exception:
+        return "Postgres: the DSN cannot be parsed; write postgresql://role@host:port/database"
+    text = str(error).lower()
+    if "refused" in text or "timeout" in text or "could not translate" in text or "failed to resolve" in text:
+        return f"Postgres {where}: not reachable; start it (`make up` for the demo) or mend the dsn in tailrace.yml"
+    if "password" in text or "authentication" in text or "no pg_hba" in text:
+        return f"Postgres {where}: the credential was refused; check the role and its passfile"
+    if "does not exist" in text:
+        return f"Postgres {where}: the database or role does not exist; create it or mend the dsn in tailrace.yml"
+    return f"Postgres {where}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
