@@ -1,0 +1,120 @@
+"""The warehouse on one machine: a DuckDB file for raw data and marts, and a separate file for tenant keys.
+
+DuckDB allows one writing process. Every writer therefore opens the file under a lease, for one bounded step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from settings import TailraceError
+from warehouse.lease import lease
+
+
+def quote(identifier: str) -> str:
+    """A SQL identifier, quoted; DuckDB, Snowflake and PostgreSQL agree on this form."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """All of the block or nothing of it."""
+    connection.begin()
+    try:
+        yield connection
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    warehouse: Path
+    vault: Path
+    lease: Path
+
+
+class DuckDBWarehouse:
+    """One deployment's warehouse file, its vault of tenant keys and the writers' lease."""
+
+    def __init__(self, path: Path, *, vault_path: Path, memory_limit: str = "2GB") -> None:
+        self._files = _Files(warehouse=path, vault=vault_path, lease=path.with_name("warehouse.lease"))
+        self._memory_limit = memory_limit
+
+    @property
+    def path(self) -> Path:
+        return self._files.warehouse
+
+    @property
+    def lease_path(self) -> Path:
+        return self._files.lease
+
+    @contextmanager
+    def lease(self, purpose: str, *, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+        """The writer's place without a connection, for a child process that opens the file itself (dbt)."""
+        with lease(self._files.lease, purpose=purpose, on_wait=on_wait):
+            self._create_vault()
+            yield
+
+    @contextmanager
+    def writer(
+        self, purpose: str, *, on_wait: Callable[[str], None] | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that may write, with the vault attached as ``vault``; closed at the end of the block."""
+        with self.lease(purpose, on_wait=on_wait):
+            connection = self._connect(read_only=False)
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    @contextmanager
+    def reader(self, purpose: str = "reading") -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection. It takes the lease too: in DuckDB a reader of the file shuts a writer out."""
+        with self.lease(purpose):
+            if not self._files.warehouse.exists():
+                raise TailraceError(f"{self._files.warehouse}: no warehouse yet; run the pipeline first (`make demo`)")
+            connection = self._connect(read_only=True)
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        try:
+            connection = duckdb.connect(
+                str(self._files.warehouse),
+                read_only=read_only,
+                config={"memory_limit": self._memory_limit, "preserve_insertion_order": "false"},
+            )
+            connection.execute("set TimeZone = 'UTC'")
+            mode = " (read_only)" if read_only else ""
+            vault = str(self._files.vault).replace("'", "''")
+            connection.execute(f"attach '{vault}' as vault{mode}")
+        except duckdb.Error as error:
+            raise TailraceError(warehouse_problem(self._files.warehouse, error)) from None
+        return connection
+
+    def _create_vault(self) -> None:
+        """Keys are readable by the owner only, from the file's first byte."""
+        if self._files.vault.exists():
+            return
+        self._files.vault.parent.mkdir(parents=True, exist_ok=True)
+        duckdb.connect(str(self._files.vault)).close()
+        self._files.vault.chmod(0o600)
+
+
+def warehouse_problem(path: Path, error: Exception) -> str:
+    """One line for a DuckDB failure that a person can mend."""
+    text = str(error)
+    if "lock" in text.lower():
+        return f"{path}: another program has the warehouse open; close it (analysts read the analytics file instead)"
+    if "space" in text.lower():
+        return f"{path}: the disk is full; free space and run again, nothing half-written is kept"
+    return f"{path}: {text.splitlines()[0]}"

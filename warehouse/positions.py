@@ -1,0 +1,50 @@
+"""How far each stream has been landed. A position commits in the transaction of the rows that it covers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+
+_TABLE = """
+create schema if not exists tailrace;
+create table if not exists tailrace.positions (
+    source varchar, stream varchar, position json, updated_at timestamptz, primary key (source, stream)
+)
+"""
+
+
+def read(connection: duckdb.DuckDBPyConnection, source: str, stream: str) -> dict[str, Any] | None:
+    """The stored position, or None before the first landing."""
+    known = connection.execute(
+        "select 1 from information_schema.tables where table_schema = 'tailrace' and table_name = 'positions'"
+    ).fetchone()
+    if known is None:
+        return None
+    row = connection.execute(
+        "select position from tailrace.positions where source = ? and stream = ?", [source, stream]
+    ).fetchone()
+    return None if row is None else dict(json.loads(row[0]))
+
+
+def write(connection: duckdb.DuckDBPyConnection, source: str, stream: str, position: dict[str, Any]) -> None:
+    """Store the position; the caller holds the transaction that lands the rows."""
+    connection.execute(_TABLE)
+    connection.execute(
+        "insert or replace into tailrace.positions values (?, ?, ?, now())", [source, stream, json.dumps(position)]
+    )
+
+
+def all_positions(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, dict[str, Any], str]]:
+    """Every (source, stream, position, updated_at as ISO text), for status reports."""
+    known = connection.execute(
+        "select 1 from information_schema.tables where table_schema = 'tailrace' and table_name = 'positions'"
+    ).fetchone()
+    if known is None:
+        return []
+    rows = connection.execute(
+        "select source, stream, position, strftime(updated_at, '%Y-%m-%dT%H:%M:%SZ') "
+        "from tailrace.positions order by source, stream"
+    ).fetchall()
+    return [(source, stream, json.loads(position), stamp) for source, stream, position, stamp in rows]
