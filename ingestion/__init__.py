@@ -1,0 +1,1 @@
+"""Sources to raw tables: change data capture, APIs and the landing that they share."""

@@ -1,0 +1,343 @@
+"""Landing: Arrow batches become the current rows of raw tables, the same way for every source.
+
+A raw table holds the source's columns plus Airbyte's: whoever landed it, dbt reads the same shape. A row that the
+source deleted stays, marked in ``_ab_cdc_deleted_at``, without its personal values. The caller holds the transaction,
+so that the rows commit together with the position that covers them.
+"""
+
+# ruff: noqa: S608 - identifiers are the contracts' and the catalog's, each quoted; values are bound or escaped
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+import pyarrow as pa
+
+from pii_policies import Table
+from settings import TailraceError
+from warehouse import quote
+
+META: tuple[tuple[str, str], ...] = (
+    ("_airbyte_raw_id", "VARCHAR"),
+    ("_airbyte_extracted_at", "TIMESTAMP WITH TIME ZONE"),
+    ("_airbyte_meta", "JSON"),
+    ("_airbyte_generation_id", "BIGINT"),
+    ("_ab_cdc_lsn", "BIGINT"),
+    ("_ab_cdc_updated_at", "TIMESTAMP WITH TIME ZONE"),
+    ("_ab_cdc_deleted_at", "TIMESTAMP WITH TIME ZONE"),
+)
+UNCHANGED = "_unchanged_"
+_ALIASES = {
+    "TEXT": "VARCHAR",
+    "STRING": "VARCHAR",
+    "INT": "INTEGER",
+    "INT4": "INTEGER",
+    "INT8": "BIGINT",
+    "LONG": "BIGINT",
+    "BOOL": "BOOLEAN",
+    "REAL": "FLOAT",
+    "NUMERIC": "DECIMAL",
+    "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
+}
+
+
+@dataclass(frozen=True)
+class RawColumn:
+    """One source column and the DuckDB type it lands in."""
+
+    name: str
+    type: str
+
+    @property
+    def duck_type(self) -> str:
+        """The type as DuckDB itself spells it, e.g. ``DECIMAL(12,2)``."""
+        head, paren, tail = self.type.strip().upper().partition("(")
+        return _ALIASES.get(head.strip(), head.strip()) + (paren + tail).replace(" ", "")
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A raw table as its contract tells: what lands, by which key, and which columns hold personal data."""
+
+    schema: str
+    name: str
+    columns: tuple[RawColumn, ...]
+    key: tuple[str, ...]
+    personal: frozenset[str]
+
+    @property
+    def label(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def sql(self) -> str:
+        return f"{quote(self.schema)}.{quote(self.name)}"
+
+    @property
+    def values(self) -> tuple[RawColumn, ...]:
+        """The columns beside the key."""
+        return tuple(column for column in self.columns if column.name not in self.key)
+
+    @property
+    def wiped(self) -> frozenset[str]:
+        """The columns that a deleted row loses: all personal ones but the key, by which the row is known."""
+        return self.personal - frozenset(self.key)
+
+
+def raw_table(contract: Table) -> RawTable:
+    """The raw table of a contract: the columns that land, and those of them that a deleted row loses."""
+    return RawTable(
+        schema=contract.schema,
+        name=contract.name,
+        columns=tuple(RawColumn(column.name, column.type) for column in contract.landed),
+        key=contract.key,
+        personal=contract.personal,
+    )
+
+
+@dataclass
+class Landed:
+    """What one call landed: rows written, rows marked as deleted, bytes of Arrow data read."""
+
+    upserted: int = 0
+    deleted: int = 0
+    truncated: bool = False
+    bytes: int = 0
+
+    def __iadd__(self, other: Landed) -> Landed:
+        self.upserted += other.upserted
+        self.deleted += other.deleted
+        self.truncated |= other.truncated
+        self.bytes += other.bytes
+        return self
+
+
+def ensure_table(con: duckdb.DuckDBPyConnection, table: RawTable) -> None:
+    """Create the raw table if it is missing, and add the columns it lacks.
+
+    Raises TailraceError when a column that exists has another type than the contract's.
+    """
+    wanted = [(column.name, column.duck_type) for column in table.columns] + list(META)
+    con.execute(f"create schema if not exists {quote(table.schema)}")
+    con.execute(f"create table if not exists {table.sql} ({', '.join(f'{quote(n)} {t}' for n, t in wanted)})")
+    present = {str(row[0]): str(row[1]) for row in con.execute(f"describe {table.sql}").fetchall()}
+    for name, kind in wanted:
+        if name not in present:
+            con.execute(f"alter table {table.sql} add column {quote(name)} {kind}")
+        elif present[name] != kind:
+            raise TailraceError(
+                f"{table.label}.{name} is {present[name]} in the warehouse and {kind} in its contract; "
+                "restore the contract's type, or drop the raw table and its position to land it anew"
+            )
+
+
+def upsert(
+    con: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    rows: pa.Table,
+    *,
+    extracted_at: datetime,
+    generation: int = 0,
+) -> Landed:
+    """Write ``rows``, at most one a key, over what the table holds. Idempotent; the caller holds the transaction.
+
+    Beside the table's own columns (all of the key; a column left out keeps its value) ``rows`` may hold
+    ``_deleted`` bool, the source deleted this row: values it does not give are kept, personal ones are wiped;
+    ``_origin`` string, where the row lives in the source: a delete from elsewhere than the row's origin is void;
+    ``_ab_cdc_lsn`` int64 and ``_ab_cdc_updated_at`` timestamp; ``_unchanged_<column>`` bool, keep what the table has.
+    Raises TailraceError, without the value, when a value does not fit its column.
+    """
+    if rows.num_rows == 0:
+        return Landed()
+    with registered(con, table, "_incoming", rows):
+        landed = merge(con, table, "_incoming", rows.column_names, extracted_at=extracted_at, generation=generation)
+    landed.bytes = rows.nbytes
+    return landed
+
+
+def merge(
+    con: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    relation: str,
+    given: Collection[str],
+    *,
+    extracted_at: datetime,
+    generation: int = 0,
+) -> Landed:
+    """``upsert`` from a relation that the connection knows, with the columns ``given``."""
+    names = {column.name for column in table.columns}
+    missing = [name for name in table.key if name not in given]
+    if missing or not table.key:
+        raise TailraceError(
+            f"{table.label}: rows without their key {', '.join(missing)}; declare a key in the contract"
+        )
+    keeps = "_deleted" in given or bool(names - set(given)) or any(name.startswith(UNCHANGED) for name in given)
+    deleted = 'n."_deleted"' if "_deleted" in given else "false"
+    at = 'n."_ab_cdc_updated_at"' if "_ab_cdc_updated_at" in given else "$extracted_at"
+    selected = [f"{_value(table, column, given, deleted)} as {quote(column.name)}" for column in table.columns]
+    selected += [
+        'uuid()::varchar as "_airbyte_raw_id"',
+        '$extracted_at::timestamptz as "_airbyte_extracted_at"',
+        f'{_origin(given)} as "_airbyte_meta"',
+        f'{int(generation)}::bigint as "_airbyte_generation_id"',
+        f'{"n._ab_cdc_lsn" if "_ab_cdc_lsn" in given else "null"}::bigint as "_ab_cdc_lsn"',
+        f'{at}::timestamptz as "_ab_cdc_updated_at"',
+        f'case when {deleted} then {at}::timestamptz end as "_ab_cdc_deleted_at"',
+    ]
+    join = f"left join {table.sql} as o on {_same_key(table, 'o', 'n')}" if keeps else ""
+    void = (
+        f"where not ({deleted} and o.rowid is not null "
+        "and coalesce(o._airbyte_meta->>'origin', '') <> coalesce(n._origin, ''))"
+        if keeps and "_origin" in given
+        else ""
+    )
+    con.execute(
+        f"create or replace temp table _merged as select {', '.join(selected)} from {relation} as n {join} {void}",
+        {"extracted_at": extracted_at},
+    )
+    con.execute(f"delete from {table.sql} as o using _merged as n where {_same_key(table, 'o', 'n')}")
+    con.execute(f"insert into {table.sql} by name select * from _merged")
+    counted = con.execute(
+        "select count(*) - count(_ab_cdc_deleted_at), count(_ab_cdc_deleted_at) from _merged"
+    ).fetchall()
+    con.execute("drop table _merged")
+    return Landed(upserted=int(counted[0][0]), deleted=int(counted[0][1]))
+
+
+def replace_origins(
+    con: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    origins: Iterable[str],
+) -> None:
+    """Drop the live rows of ``origins`` before a snapshot lands them anew; rows marked as deleted stay."""
+    con.execute(
+        f"delete from {table.sql} where _ab_cdc_deleted_at is null and _airbyte_meta->>'origin' in (select unnest(?))",
+        [list(origins)],
+    )
+
+
+def append(
+    con: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    origin: str,
+    extracted_at: datetime,
+    lsn: int,
+) -> Landed:
+    """Add snapshot rows without looking for their keys; follow with ``drop_superseded``."""
+    landed = Landed()
+    selected = [f"{cast(f'n.{quote(column.name)}', column)} as {quote(column.name)}" for column in table.columns]
+    for batch in batches:
+        with registered(con, table, "_incoming", pa.Table.from_batches([batch])):
+            con.execute(
+                f"insert into {table.sql} by name select {', '.join(selected)}, uuid()::varchar as _airbyte_raw_id, "
+                "$at::timestamptz as _airbyte_extracted_at, $meta::json as _airbyte_meta, 0 as _airbyte_generation_id, "
+                "$lsn::bigint as _ab_cdc_lsn, $at::timestamptz as _ab_cdc_updated_at from _incoming as n",
+                {"at": extracted_at, "meta": json.dumps({"origin": origin}), "lsn": lsn},
+            )
+        landed.upserted += batch.num_rows
+        landed.bytes += batch.nbytes
+    return landed
+
+
+def drop_superseded(con: duckdb.DuckDBPyConnection, table: RawTable) -> None:
+    """Of several rows of one key keep the one that was added last."""
+    key = ", ".join(quote(name) for name in table.key)
+    doubled = con.execute(f"select 1 from {table.sql} group by {key} having count(*) > 1 limit 1").fetchall()
+    if doubled:
+        con.execute(
+            f"delete from {table.sql} where rowid in (select rowid from {table.sql} "
+            f"qualify row_number() over (partition by {key} order by rowid desc) > 1)"
+        )
+
+
+def truncate(
+    con: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    *,
+    origin: str,
+    at: datetime,
+    extracted_at: datetime,
+    lsn: int | None = None,
+) -> Landed:
+    """Mark every live row that came from ``origin`` as deleted; rows of other origins stand as they are."""
+    wipes = [f"{quote(name)} = null" for name in sorted(table.wiped)]
+    marks = ["_ab_cdc_deleted_at = $at", "_ab_cdc_updated_at = $at", "_airbyte_extracted_at = $extracted_at"]
+    marks.append("_ab_cdc_lsn = $lsn")
+    row = con.execute(
+        f"update {table.sql} set {', '.join(marks + wipes)} "
+        "where _ab_cdc_deleted_at is null and _airbyte_meta->>'origin' = $origin",
+        {"at": at, "extracted_at": extracted_at, "lsn": lsn, "origin": origin},
+    ).fetchall()
+    return Landed(deleted=int(row[0][0]), truncated=True)
+
+
+def _value(table: RawTable, column: RawColumn, given: Collection[str], deleted: str) -> str:
+    """What a column holds after the merge, from the new row ``n`` and the row ``o`` that the table had."""
+    name = quote(column.name)
+    new = cast(f"n.{name}", column)
+    if column.name in table.key:
+        return new
+    flag = UNCHANGED + column.name
+    if column.name not in given:
+        value = f"o.{name}"
+    elif flag in given:
+        value = f"case when n.{quote(flag)} then o.{name} else {new} end"
+    elif deleted != "false":
+        value = f"case when {deleted} then coalesce({new}, o.{name}) else {new} end"
+    else:
+        value = new
+    if column.name in table.wiped and deleted != "false":
+        return f"case when {deleted} then null else {value} end"
+    return value
+
+
+def cast(expression: str, column: RawColumn) -> str:
+    """The expression in the column's type. A year before Christ is ``0044-03-15 BC`` in PostgreSQL's text."""
+    if column.duck_type.startswith(("TIMESTAMP", "DATE")):
+        text = f"{expression}::varchar"
+        fixed = f"(regexp_replace({text}, '^(\\S+)( .*)? BC$', '\\1 (BC)\\2'))::{column.duck_type}"
+        return f"case when typeof({expression}) = 'VARCHAR' then {fixed} else {expression}::{column.duck_type} end"
+    return f"{expression}::{column.duck_type}"
+
+
+def _origin(given: Collection[str]) -> str:
+    return "json_object('origin', n._origin)" if "_origin" in given else "'{}'::json"
+
+
+def _same_key(table: RawTable, left: str, right: str) -> str:
+    return " and ".join(f"{left}.{quote(name)} = {right}.{quote(name)}" for name in table.key)
+
+
+@contextmanager
+def registered(con: duckdb.DuckDBPyConnection, table: RawTable, name: str, rows: pa.Table) -> Iterator[None]:
+    """``rows`` as the relation ``name``; raises TailraceError, without the value, when one does not fit its column."""
+    con.register(name, rows)
+    try:
+        yield
+    except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
+        raise TailraceError(_misfit(table, rows, error)) from None
+    con.unregister(name)
+
+
+def _misfit(table: RawTable, rows: pa.Table, error: duckdb.Error) -> str:
+    """One line that names the column. DuckDB's own message would quote the value, which may be personal."""
+    with duckdb.connect() as probe:  # the failed transaction answers no more questions
+        probe.register("_incoming", rows)
+        for column in table.columns:
+            if column.name not in rows.column_names:
+                continue
+            try:
+                probe.execute(f"select {cast(f'n.{quote(column.name)}', column)} from _incoming as n").fetchall()
+            except duckdb.Error:
+                return (
+                    f"{table.label}.{column.name}: a value does not fit {column.duck_type}; "
+                    "mend it in the source, or widen the type in the contract (VARCHAR holds every value)"
+                )
+    return f"{table.label}: rows could not be landed ({type(error).__name__}); check the table's contract"

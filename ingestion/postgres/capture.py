@@ -1,0 +1,388 @@
+"""One pass over every source database: snapshot what is new, then the change stream up to now.
+
+Guarantees. The position commits in the warehouse transaction of the rows that it covers, and the slot advances only
+after: whenever this process dies, the next pass goes on from the stored position, and no change is lost or doubled.
+What cannot be continued so (a lost slot, a source restored from a backup) is refused, never silently copied anew.
+"""
+
+# ruff: noqa: S608 - identifiers are the contracts' and the catalog's, each quoted; values are bound or escaped
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+import duckdb
+import psycopg
+import pyarrow as pa
+
+from ingestion import land
+from ingestion.land import Landed, RawTable
+from ingestion.postgres import source
+from ingestion.postgres.apply import Applier
+from ingestion.postgres.failpoints import failpoint
+from ingestion.postgres.pgoutput import Decoder, NeedsTextError
+from ingestion.postgres.reader import changes_query, open_reader, open_snapshot, snapshot_query, temporary_copy
+from ingestion.postgres.source import Connection, SourceTable, lsn_number, lsn_text
+from pii_policies import load_contracts
+from settings import Settings, TailraceError, postgres_problem
+from warehouse import DuckDBWarehouse, positions, transaction
+from warehouse.duckdb_engine import warehouse_problem
+
+Progress = Callable[[str], None]
+SOURCE = "postgres"
+BATCH_MESSAGES = 250_000
+_IDLE_WAL = 16 * 1024 * 1024
+"""Bytes of WAL without a change for us that a slot may hold before the position is moved past them."""
+
+
+@dataclass
+class TableReport:
+    """What one pass landed in one raw table."""
+
+    snapshotted: int = 0
+    applied: int = 0
+    deleted: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class SyncReport:
+    """One pass over one source database. ``lsn`` is the position that the warehouse has now.
+
+    ``lag_bytes`` is WAL written since the pass looked for the end of the stream, ``lag_seconds`` the age of that look.
+    """
+
+    database: str
+    tables: dict[str, TableReport] = field(default_factory=dict)
+    lsn: str = "0/0"
+    lag_bytes: int = 0
+    lag_seconds: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def snapshotted(self) -> int:
+        return sum(table.snapshotted for table in self.tables.values())
+
+    @property
+    def applied(self) -> int:
+        return sum(table.applied for table in self.tables.values())
+
+    @property
+    def deleted(self) -> int:
+        return sum(table.deleted for table in self.tables.values())
+
+    @property
+    def bytes(self) -> int:
+        return sum(table.bytes for table in self.tables.values())
+
+
+def sync(
+    settings: Settings,
+    warehouse: DuckDBWarehouse,
+    *,
+    database: str | None = None,
+    tables: Sequence[RawTable] | None = None,
+    progress: Progress | None = None,
+    batch_messages: int = BATCH_MESSAGES,
+) -> list[SyncReport]:
+    """Bring the raw tables up to the present of every source database, or of ``database`` alone.
+
+    ``tables`` defaults to those of the contracts; a batch ends with the transaction that passes ``batch_messages``.
+    Raises TailraceError, one line with its remedy, when a source cannot be captured whole; databases that were done
+    before it stay done.
+    """
+    databases = settings.source_databases()
+    if database is not None:
+        if database not in databases:
+            raise TailraceError(f"{database} is not a source database; there are {', '.join(databases)}")
+        databases = {database: databases[database]}
+    if tables is None:
+        tables = [land.raw_table(table) for table in load_contracts().raw_tables("app")]
+    config = settings.sources.postgres
+    reports = []
+    for name, dsn in databases.items():
+        capture = _Capture(
+            database=name,
+            dsn=dsn,
+            slot=source.slot_name(config.slot, name),
+            publication=config.publication,
+            patterns=config.schemas,
+            tables=tables,
+            warehouse=warehouse,
+            progress=progress or _silent,
+            batch_messages=batch_messages,
+        )
+        with _one_line(dsn, warehouse):
+            reports.append(capture.run())
+    return reports
+
+
+def _silent(message: str) -> None:
+    pass
+
+
+@contextmanager
+def _one_line(dsn: str, warehouse: DuckDBWarehouse) -> Iterator[None]:
+    """Failures of either side as one line, without the values that their own messages may quote."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise TailraceError(postgres_problem(dsn, error)) from None
+    except (duckdb.OperationalError, duckdb.FatalException) as error:
+        raise TailraceError(warehouse_problem(warehouse.path, error)) from None
+
+
+@dataclass
+class _Position:
+    """Where the stream goes on, and which relations (with which columns) were copied before it."""
+
+    lsn: int
+    system: str
+    relations: dict[str, list[str]]
+
+    @classmethod
+    def parse(cls, stored: dict[str, Any]) -> _Position:
+        return cls(lsn_number(stored["lsn"]), stored["system"], dict(stored["relations"]))
+
+    def store(self, con: duckdb.DuckDBPyConnection, database: str) -> None:
+        value = {"lsn": lsn_text(self.lsn), "system": self.system, "relations": self.relations}
+        positions.write(con, SOURCE, database, value)
+
+
+@dataclass
+class _Capture:
+    """One pass over one database."""
+
+    database: str
+    dsn: str
+    slot: str
+    publication: str
+    patterns: Sequence[str]
+    tables: Sequence[RawTable]
+    warehouse: DuckDBWarehouse
+    progress: Progress
+    batch_messages: int
+    report: SyncReport = field(init=False)
+
+    def run(self) -> SyncReport:
+        began = time.monotonic()
+        self.report = SyncReport(self.database)
+        with source.connect(self.dsn) as connection, source.sole_reader(connection, self.slot, on_wait=self.progress):
+            system = source.check_server(connection, database=self.database, publication=self.publication)
+            relations = source.discover(
+                connection,
+                database=self.database,
+                publication=self.publication,
+                patterns=self.patterns,
+                tables=self.tables,
+            )
+            position = self._prepare()
+            if position is None:
+                position = self._first_snapshot(connection, system, relations)
+            else:
+                self._check_slot(connection, system, position)
+                self._forget_unpublished(position, relations)
+            fresh = [table for table in relations if position.relations.get(table.name) != table.shape]
+            if fresh:
+                self._join(connection, position, relations, fresh)
+            looked = time.monotonic()
+            upto = source.flush_lsn(connection)
+            self._stream(connection, position, relations, upto)
+            self.report.lsn = lsn_text(position.lsn)
+            self.report.lag_bytes = max(0, source.flush_lsn(connection) - max(upto, position.lsn))
+            self.report.lag_seconds = time.monotonic() - looked
+        self.report.seconds = time.monotonic() - began
+        return self.report
+
+    def _prepare(self) -> _Position | None:
+        with self.warehouse.writer(f"preparing raw tables of {self.database}", on_wait=self.progress) as con:
+            with transaction(con):
+                for table in self.tables:
+                    land.ensure_table(con, table)
+            return self._read(con)
+
+    def _stored(self) -> _Position | None:
+        with self.warehouse.reader(f"position of {self.database}") as con:
+            return self._read(con)
+
+    def _read(self, con: duckdb.DuckDBPyConnection) -> _Position | None:
+        stored = positions.read(con, SOURCE, self.database)
+        return None if stored is None else _Position.parse(stored)
+
+    def _check_slot(self, connection: Connection, system: str, position: _Position) -> None:
+        """Refuse to go on where changes are missing; repeat an advance that a death has prevented."""
+        where = f"{self.database}: slot {self.slot}"
+        anew = (
+            "to copy its tables anew, run in the warehouse: "
+            f"delete from tailrace.positions where source = '{SOURCE}' and stream = '{self.database}'"
+        )
+        slot = source.find_slot(connection, self.slot)
+        if system != position.system:
+            raise TailraceError(f"{self.database}: another PostgreSQL cluster than the one that was captured; {anew}")
+        if slot is None:
+            raise TailraceError(f"{where} is gone, changes since {lsn_text(position.lsn)} are lost; {anew}")
+        if slot.lost:
+            raise TailraceError(f"{where} was invalidated (max_slot_wal_keep_size), changes are lost; {anew}")
+        if source.flush_lsn(connection) < position.lsn:
+            raise TailraceError(
+                f"{self.database}: the source is behind {lsn_text(position.lsn)}, which was landed from it "
+                f"(restored from a backup?); {anew}"
+            )
+        if slot.confirmed > position.lsn:
+            raise TailraceError(
+                f"{where} was advanced to {lsn_text(slot.confirmed)} by someone else, "
+                f"changes since {lsn_text(position.lsn)} are lost; {anew}"
+            )
+        if slot.confirmed < position.lsn:
+            source.advance_slot(connection, self.slot, position.lsn)
+
+    def _forget_unpublished(self, position: _Position, relations: Sequence[SourceTable]) -> None:
+        """A relation that left the publication misses changes from now on: should it return, it is copied anew."""
+        gone = set(position.relations) - {table.name for table in relations}
+        if gone:
+            for name in gone:
+                del position.relations[name]
+            with self.warehouse.writer(f"position of {self.database}", on_wait=self.progress) as con, transaction(con):
+                position.store(con, self.database)
+
+    def _first_snapshot(self, connection: Connection, system: str, relations: Sequence[SourceTable]) -> _Position:
+        """A new slot, and the tables as they were when it began. A slot without a position is a killed snapshot's."""
+        if source.find_slot(connection, self.slot) is not None:
+            source.drop_slot(connection, self.slot)
+        try:
+            with source.exported_snapshot(self.dsn, self.slot, temporary=False) as (lsn, snapshot):
+                failpoint("after_slot_creation")
+                position = _Position(lsn, system, {})
+                self._copy(position, relations, snapshot)
+        except BaseException:
+            with suppress(psycopg.Error, TailraceError):
+                if self._stored() is None and source.find_slot(connection, self.slot) is not None:
+                    source.drop_slot(connection, self.slot)  # it would hold WAL for nobody
+            raise
+        failpoint("after_snapshot_commit")
+        return position
+
+    def _join(
+        self,
+        connection: Connection,
+        position: _Position,
+        relations: Sequence[SourceTable],
+        fresh: Sequence[SourceTable],
+    ) -> None:
+        """Copy relations that were published, or changed their columns, since the last pass.
+
+        They are copied as of one point of the stream, after the stream has been landed up to exactly that point.
+        """
+        slot = f"tailrace_join_{secrets.token_hex(6)}"
+        with source.exported_snapshot(self.dsn, slot, temporary=True) as (lsn, snapshot):
+            self._stream(connection, position, relations, lsn)
+            self._copy(position, fresh, snapshot)
+
+    def _copy(self, position: _Position, relations: Sequence[SourceTable], snapshot: str) -> None:
+        """Land the rows of ``relations`` and the position in one transaction; all of it, or nothing."""
+        by_table: dict[str, list[SourceTable]] = {}
+        for relation in relations:
+            by_table.setdefault(relation.raw.name, []).append(relation)
+        extracted_at = datetime.now(UTC)
+        with (
+            open_snapshot(self.dsn, snapshot) as reader,
+            self.warehouse.writer(f"snapshot of {self.database}", on_wait=self.progress) as con,
+            transaction(con),
+        ):
+            for parts in by_table.values():
+                table, added = parts[0].raw, Landed()
+                land.replace_origins(con, table, [f"{self.database}.{part.schema}" for part in parts])
+                for part in parts:
+                    with reader.batches(snapshot_query(part)) as rows:
+                        origin = f"{self.database}.{part.schema}"
+                        added += land.append(
+                            con, table, rows, origin=origin, extracted_at=extracted_at, lsn=position.lsn
+                        )
+                    position.relations[part.name] = part.shape
+                land.drop_superseded(con, table)
+                report = self._table(table.name)
+                report.snapshotted += added.upserted
+                report.bytes += added.bytes
+                self.progress(f"{self.database}: {table.name} snapshot, {added.upserted:,} rows")
+                failpoint("mid_snapshot")
+            position.store(con, self.database)
+            failpoint("before_snapshot_commit")
+
+    def _stream(self, connection: Connection, position: _Position, relations: Sequence[SourceTable], upto: int) -> None:
+        """Land every transaction that committed between the position and ``upto``, in bounded batches."""
+        if upto <= position.lsn:
+            return
+        # The slot must stand at the position before it is copied: the copy begins where the slot does.
+        slot = source.find_slot(connection, self.slot)
+        if slot is not None and slot.confirmed < position.lsn:
+            source.advance_slot(connection, self.slot, position.lsn)
+        if all(table.binary for table in relations):
+            try:
+                return self._stream_as(connection, position, upto, binary=True)
+            except NeedsTextError:
+                self.progress(f"{self.database}: a value without a binary form here; reading text")
+        return self._stream_as(connection, position, upto, binary=False)
+
+    def _stream_as(self, connection: Connection, position: _Position, upto: int, *, binary: bool) -> None:
+        with open_reader(self.dsn) as reader:
+            query = changes_query(
+                temporary_copy(reader, self.slot),
+                upto=upto,
+                limit=self.batch_messages,
+                publication=self.publication,
+                binary=binary,
+            )
+            more = True
+            while more:
+                with reader.batches(query) as batches:
+                    first = next(iter(batches), None)
+                    if first is None and upto - position.lsn < _IDLE_WAL:
+                        return
+                    more = self._land(position, upto, itertools.chain([first] if first else [], batches))
+                failpoint("after_commit")
+                source.advance_slot(connection, self.slot, position.lsn)
+                failpoint("after_advance")
+
+    def _land(self, position: _Position, upto: int, batches: Iterable[pa.RecordBatch]) -> bool:
+        """Land whole transactions and the position after them; whether the limit cut them off before ``upto``."""
+        decoder = Decoder()
+        with self.warehouse.writer(f"changes of {self.database}", on_wait=self.progress) as con, transaction(con):
+            applier = Applier(con, database=self.database, landing=self._landing, extracted_at=datetime.now(UTC))
+            for batch in batches:
+                for item in decoder.feed(batch.column(0)):
+                    applier.add(item)
+            failpoint("after_fetch")
+            applier.finish()
+            cut = decoder.messages >= self.batch_messages
+            reached = replace(position, lsn=decoder.commit_end if cut else max(upto, decoder.commit_end))
+            reached.store(con, self.database)
+            failpoint("before_commit")
+        position.lsn = reached.lsn
+        self._count(applier)
+        return cut
+
+    def _landing(self, schema: str, name: str) -> RawTable | None:
+        """The raw table of a relation; a schema that was created after the look at the catalog counts too."""
+        if not any(fnmatchcase(schema, pattern) for pattern in self.patterns):
+            return None
+        return next((table for table in self.tables if table.name == name), None)
+
+    def _table(self, name: str) -> TableReport:
+        return self.report.tables.setdefault(name, TableReport())
+
+    def _count(self, applier: Applier) -> None:
+        for name, changes in applier.changes.items():
+            report = self._table(name)
+            report.applied += changes
+            report.deleted += applier.landed[name].deleted
+            report.bytes += applier.landed[name].bytes
+        if applier.changes:
+            self.progress(f"{self.database}: {sum(applier.changes.values()):,} changes landed")

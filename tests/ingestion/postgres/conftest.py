@@ -1,0 +1,256 @@
+"""A product in miniature: one shared database with a pool and two namespace schemas, one silo, one warehouse."""
+
+# ruff: noqa: S608 - the statements are the test's own
+
+from __future__ import annotations
+
+import itertools
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from demo.postgres import EmbeddedPostgres
+from ingestion.land import RawColumn, RawTable
+from ingestion.postgres import SyncReport, sync
+from settings import Settings, load_settings
+from warehouse import DuckDBWarehouse, open_warehouse
+
+Row = tuple[Any, ...]
+
+ITEMS = RawTable(
+    "raw_app",
+    "items",
+    tuple(
+        RawColumn(name, kind)
+        for name, kind in {
+            "tenant_id": "UUID",
+            "id": "UUID",
+            "title": "VARCHAR",
+            "note": "VARCHAR",
+            "amount": "DECIMAL(12,2)",
+            "cost": "DECIMAL(12,6)",
+            "n": "INTEGER",
+            "big": "BIGINT",
+            "done": "BOOLEAN",
+            "due_on": "DATE",
+            "at": "TIMESTAMPTZ",
+            "payload": "JSON",
+            "ip": "VARCHAR",
+            "score": "DOUBLE",
+        }.items()
+    ),
+    ("tenant_id", "id"),
+    frozenset({"id", "title", "note", "payload", "ip"}),
+)
+MEMBERS = RawTable(
+    "raw_app",
+    "members",
+    (
+        RawColumn("tenant_id", "UUID"),
+        RawColumn("space_id", "INTEGER"),
+        RawColumn("user_id", "INTEGER"),
+        RawColumn("role", "VARCHAR"),
+    ),
+    ("tenant_id", "space_id", "user_id"),
+    frozenset({"user_id"}),
+)
+TABLES = (ITEMS, MEMBERS)
+DDL = """
+create table {0}.items (
+    tenant_id uuid, id uuid, title text, secret text default 'never', note text, amount numeric(12, 2),
+    cost numeric(12, 6), n int, big bigint, done boolean, due_on date, at timestamptz, payload jsonb, ip inet,
+    score float8, primary key (tenant_id, id));
+create table {0}.members (
+    tenant_id uuid, space_id int, user_id int, role text, primary key (tenant_id, space_id, user_id));
+alter table {0}.items enable row level security;
+alter table {0}.items force row level security;
+create policy cdc_reads on {0}.items for select to cdc using (true);
+grant usage on schema {0} to cdc;
+grant select on {0}.members to cdc;
+grant select (tenant_id, id, title, note, amount, cost, n, big, done, due_on, at, payload, ip, score)
+    on {0}.items to cdc;
+"""
+PUBLISH = """
+alter publication tailrace add table
+    {0}.items (tenant_id, id, title, note, amount, cost, n, big, done, due_on, at, payload, ip, score), {0}.members
+"""
+_CHILD = """
+import pickle, sys
+from ingestion.postgres import sync
+from settings import load_settings
+from warehouse import open_warehouse
+settings = load_settings()
+tables, batch = pickle.load(open(sys.argv[1], "rb"))
+sync(settings, open_warehouse(settings), tables=tables, batch_messages=batch)
+"""
+# What both engines write alike for one value.
+_IN_POSTGRES = {
+    "TIMESTAMPTZ": "case when isfinite({0}) then (extract(epoch from {0}) * 1000000)::bigint::text else {0}::text end",
+    "DATE": "case when isfinite({0}) then ({0} - date '1970-01-01')::text else {0}::text end",
+    "DOUBLE": "{0}",
+}
+_IN_DUCKDB = {
+    "TIMESTAMPTZ": "case when isfinite({0}) then epoch_us({0})::varchar else {0}::varchar end",
+    "DATE": "case when isfinite({0}) then date_diff('day', date '1970-01-01', {0})::varchar else {0}::varchar end",
+    "DOUBLE": "{0}",
+}
+
+
+class Product:
+    """Source databases and the warehouse that they are captured into."""
+
+    def __init__(self, server: EmbeddedPostgres, folder: Path, number: int) -> None:
+        self.server = server
+        self.shared, self.silo = f"product_{number}", f"silo_{number}_zeta"
+        self.tables: tuple[RawTable, ...] = TABLES
+        self.schemas = {self.shared: ["app", "t_acme", "t_beta"], self.silo: ["app"]}
+        self.folder = folder
+        self._connections: dict[str, Any] = {}
+        server.create_role("cdc", attributes="login replication")
+        for database, schemas in self.schemas.items():
+            server.create_database(database)
+            self.run(database, "create publication tailrace")
+            for schema in schemas:
+                self.create_schema(database, schema)
+        self.config = folder / "tailrace.yml"
+        self.config.write_text(f"""
+region: us
+state_dir: {folder}
+sources:
+  postgres:
+    dsn: {server.dsn(self.shared, role="cdc")}
+    silo_databases: silo_{number}_*
+    slot: tr
+  stripe: {{url: "http://127.0.0.1:9", api_key_env: NONE}}
+  hubspot: {{url: "http://127.0.0.1:9", token_env: NONE}}
+serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql://127.0.0.1/none"}}
+""")
+
+    @property
+    def settings(self) -> Settings:
+        return load_settings(config_path=self.config)
+
+    @property
+    def warehouse(self) -> DuckDBWarehouse:
+        return open_warehouse(self.settings)
+
+    def slot(self, database: str) -> str:
+        return f"tr_{database}"
+
+    def create_schema(self, database: str, schema: str, *, publish: bool = True) -> None:
+        if schema != "public":
+            self.run(database, f"create schema {schema}")
+        self.run(database, DDL.format(schema))
+        if publish:
+            self.run(database, PUBLISH.format(schema))
+
+    def run(self, database: str, *statements: str) -> list[Row]:
+        """The statements in one transaction; rows of the last."""
+        with self.server.connect(database, autocommit=False) as connection:
+            for statement in statements:
+                cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def connection(self, database: str) -> Any:
+        """An autocommitting connection that lasts as long as the test."""
+        if database not in self._connections:
+            self._connections[database] = self.server.connect(database)
+        return self._connections[database]
+
+    def sync(self, *, batch_messages: int = 250_000) -> list[SyncReport]:
+        return sync(self.settings, self.warehouse, tables=self.tables, batch_messages=batch_messages)
+
+    def sync_killed(self, failpoint: str, *, batch_messages: int = 250_000) -> int:
+        """``sync`` in a process of its own that dies at the failpoint; its exit code."""
+        arguments = self.folder / "child.pickle"
+        arguments.write_bytes(pickle.dumps((self.tables, batch_messages)))
+        environment = os.environ | {"TAILRACE_CONFIG": str(self.config), "TAILRACE_FAILPOINT": failpoint}
+        environment |= {"TAILRACE_HOME": str(self.folder), "PYTHONPATH": str(Path(__file__).parents[3])}
+        return subprocess.run(
+            [sys.executable, "-c", _CHILD, str(arguments)], env=environment, timeout=120, capture_output=True
+        ).returncode
+
+    def raw(self, query: str) -> list[Row]:
+        with self.warehouse.reader() as con:
+            return con.execute(query).fetchall()
+
+    def assert_equal(self) -> None:
+        """Live raw rows are the source's rows, value for value; deleted ones keep no personal value; no key doubles."""
+        with self.warehouse.reader() as con:
+            for table in self.tables:
+                expected = set()
+                for database, schemas in self.schemas.items():
+                    for schema in schemas:
+                        columns = [_IN_POSTGRES.get(c.type, "{0}::text").format(f'"{c.name}"') for c in table.columns]
+                        for index, column in enumerate(table.columns):
+                            if column.name == "ip":
+                                columns[index] = "case when ip is not null then concat(ip) end"
+                        query = f"select '{database}.{schema}', {', '.join(columns)} from {schema}.{table.name}"
+                        expected |= set(map(_comparable, self.run(database, query)))
+                columns = [_IN_DUCKDB.get(c.type, "{0}::varchar").format(f'"{c.name}"') for c in table.columns]
+                landed = con.execute(
+                    f"select _airbyte_meta->>'origin', {', '.join(columns)} from {table.sql} "
+                    "where _ab_cdc_deleted_at is null"
+                ).fetchall()
+                assert set(map(_comparable, landed)) == expected
+                assert len(landed) == len(expected)
+                key = ", ".join(table.key)
+                assert not con.execute(f"select {key} from {table.sql} group by all having count(*) > 1").fetchall()
+                wiped = " or ".join(f"{name} is not null" for name in table.wiped) or "false"
+                assert con.execute(
+                    f"select count(*) from {table.sql} where _ab_cdc_deleted_at is not null and ({wiped})"
+                ).fetchone() == (0,)
+
+    def close(self) -> None:
+        """Leave the databases empty for the next test: to drop and make them anew would cost more than the tests."""
+        for connection in self._connections.values():
+            connection.close()
+        for database in self.schemas:
+            with self.server.connect(database) as connection:
+                slots = "select slot_name from pg_replication_slots where database = %s and not active"
+                for (name,) in connection.execute(slots, [database]).fetchall():
+                    connection.execute("select pg_drop_replication_slot(%s)", [name])
+                connection.execute("drop publication if exists tailrace")
+                schemas = "select nspname from pg_namespace where nspname = 'app' or nspname ~ '^t_'"
+                for (name,) in connection.execute(schemas).fetchall():
+                    connection.execute(psycopg.sql.SQL("drop schema {} cascade").format(psycopg.sql.Identifier(name)))
+
+
+def _comparable(row: Row) -> Row:
+    """NaN equals NaN here."""
+    return tuple("NaN" if value != value else value for value in row)
+
+
+_numbers: list[int] = []
+"""Of databases that no test uses now."""
+_new = itertools.count(1)
+
+
+@pytest.fixture
+def new_product(postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[Callable[[], Product]]:
+    made: list[tuple[int, Product]] = []
+
+    def make() -> Product:
+        number = _numbers.pop() if _numbers else next(_new)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        product = Product(postgres, folder, number)
+        made.append((number, product))
+        return product
+
+    yield make
+    for number, product in made:
+        product.close()
+        _numbers.append(number)
+
+
+@pytest.fixture
+def product(new_product: Callable[[], Product]) -> Product:
+    return new_product()

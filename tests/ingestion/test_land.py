@@ -1,0 +1,145 @@
+"""Landing is idempotent, keeps what a delete does not touch, and never shows a value in an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from ingestion import land
+from ingestion.land import RawColumn, RawTable, ensure_table, upsert
+from settings import TailraceError
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+PEOPLE = RawTable(
+    "raw_x",
+    "people",
+    (
+        RawColumn("id", "VARCHAR"),
+        RawColumn("email", "VARCHAR"),
+        RawColumn("seats", "BIGINT"),
+        RawColumn("extra", "JSON"),
+    ),
+    ("id",),
+    frozenset({"id", "email"}),
+)
+
+
+@pytest.fixture
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        ensure_table(connection, PEOPLE)
+        yield connection
+
+
+def rows(*people: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist(list(people))
+
+
+def state(con: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+    return con.execute(
+        "select id, email, seats, extra, _ab_cdc_deleted_at is not null from raw_x.people order by id"
+    ).fetchall()
+
+
+JANE = {"id": "a", "email": "jane@example.com", "seats": 3, "extra": '{"k": 1}'}
+JOHN = {"id": "b", "email": None, "seats": None, "extra": None}
+
+
+def test_landing_the_same_rows_again_changes_nothing(con: duckdb.DuckDBPyConnection) -> None:
+    landed = upsert(con, PEOPLE, rows(JANE, JOHN), extracted_at=NOW)
+    once = state(con)
+    upsert(con, PEOPLE, rows(JANE, JOHN), extracted_at=NOW + timedelta(hours=1))
+    assert state(con) == once == [("a", "jane@example.com", 3, '{"k": 1}', False), ("b", None, None, None, False)]
+    assert (landed.upserted, landed.deleted) == (2, 0)
+    assert landed.bytes > 0
+
+
+def test_a_null_overwrites_and_a_column_left_out_is_kept(con: duckdb.DuckDBPyConnection) -> None:
+    upsert(con, PEOPLE, rows(JANE), extracted_at=NOW)
+    upsert(con, PEOPLE, pa.table({"id": ["a"], "seats": pa.nulls(1, pa.int64())}), extracted_at=NOW)
+    assert state(con) == [("a", "jane@example.com", None, '{"k": 1}', False)]
+
+
+def test_a_deleted_row_keeps_its_key_and_plain_values_and_no_personal_one(con: duckdb.DuckDBPyConnection) -> None:
+    upsert(con, PEOPLE, rows(JANE), extracted_at=NOW)
+    gone = rows(JANE | {"email": "jane@example.com", "seats": None, "extra": None, "_deleted": True})
+    landed = upsert(con, PEOPLE, gone, extracted_at=NOW)
+    assert state(con) == [("a", None, 3, '{"k": 1}', True)]
+    assert (landed.upserted, landed.deleted) == (0, 1)
+    upsert(con, PEOPLE, rows(JANE | {"_deleted": False}), extracted_at=NOW)
+    assert state(con) == [("a", "jane@example.com", 3, '{"k": 1}', False)]
+
+
+def test_a_delete_from_another_origin_is_void(con: duckdb.DuckDBPyConnection) -> None:
+    upsert(con, PEOPLE, rows(JANE | {"_origin": "db.app"}), extracted_at=NOW)
+    upsert(con, PEOPLE, rows(JANE | {"_origin": "db.other", "_deleted": True}), extracted_at=NOW)
+    assert [row[4] for row in state(con)] == [False]
+    upsert(con, PEOPLE, rows(JANE | {"_origin": "db.app", "_deleted": True}), extracted_at=NOW)
+    assert [row[4] for row in state(con)] == [True]
+
+
+def test_values_flagged_as_unchanged_are_kept(con: duckdb.DuckDBPyConnection) -> None:
+    upsert(con, PEOPLE, rows(JANE, JOHN | {"email": "john@example.com"}), extracted_at=NOW)
+    changed = rows(
+        {"id": "a", "email": None, "_unchanged_email": True, "seats": 4, "extra": None},
+        {"id": "b", "email": None, "_unchanged_email": False, "seats": 5, "extra": None},
+    )
+    upsert(con, PEOPLE, changed, extracted_at=NOW)
+    assert [row[:3] for row in state(con)] == [("a", "jane@example.com", 4), ("b", None, 5)]
+
+
+def test_truncate_reaches_the_rows_of_its_origin_alone(con: duckdb.DuckDBPyConnection) -> None:
+    upsert(con, PEOPLE, rows(JANE | {"_origin": "db.app"}, JOHN | {"_origin": "db.t_x"}), extracted_at=NOW)
+    landed = land.truncate(con, PEOPLE, origin="db.app", at=NOW, extracted_at=NOW)
+    assert [(row[0], row[1], row[4]) for row in state(con)] == [("a", None, True), ("b", None, False)]
+    assert (landed.deleted, landed.truncated) == (1, True)
+
+
+def test_a_contract_may_grow_but_not_change_a_type(con: duckdb.DuckDBPyConnection) -> None:
+    upsert(con, PEOPLE, rows(JANE), extracted_at=NOW)
+    grown = replace(PEOPLE, columns=(*PEOPLE.columns, RawColumn("city", "text")))
+    ensure_table(con, grown)
+    upsert(con, grown, rows(JOHN | {"city": "Bern"}), extracted_at=NOW)
+    assert con.execute("select id, city from raw_x.people order by id").fetchall() == [("a", None), ("b", "Bern")]
+    with pytest.raises(TailraceError, match=r"raw_x\.people\.seats is BIGINT"):
+        ensure_table(con, replace(PEOPLE, columns=(RawColumn("id", "VARCHAR"), RawColumn("seats", "INTEGER"))))
+
+
+@pytest.mark.parametrize("spelled", ["timestamptz", "numeric(12, 2)", "int", "text", "TIMESTAMP WITH TIME ZONE"])
+def test_types_in_any_usual_spelling_are_the_same_table_again(con: duckdb.DuckDBPyConnection, spelled: str) -> None:
+    table = RawTable("raw_x", "spelled", (RawColumn("id", "VARCHAR"), RawColumn("v", spelled)), ("id",), frozenset())
+    ensure_table(con, table)
+    ensure_table(con, table)
+
+
+def test_a_value_that_does_not_fit_names_its_column_and_not_itself(con: duckdb.DuckDBPyConnection) -> None:
+    con.begin()
+    with pytest.raises(TailraceError) as caught:
+        upsert(
+            con, PEOPLE, rows({"id": "a", "email": "x", "seats": "jane@example.com", "extra": None}), extracted_at=NOW
+        )
+    con.rollback()
+    assert "raw_x.people.seats" in str(caught.value)
+    assert "jane" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert state(con) == []
+
+
+def test_rows_without_their_key_are_refused(con: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(TailraceError, match="without their key id"):
+        upsert(con, PEOPLE, pa.table({"email": ["x"]}), extracted_at=NOW)
+
+
+def test_of_doubled_keys_the_last_added_row_is_kept(con: duckdb.DuckDBPyConnection) -> None:
+    for seats in (1, 2):
+        batch = rows(JANE | {"seats": seats}).to_batches()
+        land.append(con, PEOPLE, batch, origin="db.app", extracted_at=NOW, lsn=seats)
+    land.drop_superseded(con, PEOPLE)
+    assert [row[2] for row in state(con)] == [2]
