@@ -1,0 +1,72 @@
+{# What DuckDB and Snowflake say differently. A model calls these and never asks which engine it runs on. #}
+
+
+{# The UTC calendar day of a timestamp with time zone, whatever the session's time zone is. #}
+{% macro utc_day(expression) -%}
+    {{ return(adapter.dispatch('utc_day')(expression)) }}
+{%- endmacro %}
+
+{% macro default__utc_day(expression) -%}
+    cast({{ expression }} at time zone 'UTC' as date)
+{%- endmacro %}
+
+{% macro snowflake__utc_day(expression) -%}
+    cast(convert_timezone('UTC', {{ expression }}) as date)
+{%- endmacro %}
+
+
+{# A join clause: one row per element of a JSON array, as <alias>.value, in order of <alias>.index. #}
+{% macro unnest_json(expression, alias) -%}
+    {{ return(adapter.dispatch('unnest_json')(expression, alias)) }}
+{%- endmacro %}
+
+{% macro default__unnest_json(expression, alias) -%}
+    cross join unnest(cast({{ expression }} as json[])) with ordinality as {{ alias }} (value, index)
+{%- endmacro %}
+
+{% macro snowflake__unnest_json(expression, alias) -%}
+    cross join lateral flatten(input => {{ expression }}) as {{ alias }}
+{%- endmacro %}
+
+
+{# A JSON string as text, without its quotes. #}
+{% macro json_string(expression) -%}
+    {{ return(adapter.dispatch('json_string')(expression)) }}
+{%- endmacro %}
+
+{% macro default__json_string(expression) -%}
+    ({{ expression }} ->> '$')
+{%- endmacro %}
+
+{% macro snowflake__json_string(expression) -%}
+    {{ expression }}::varchar
+{%- endmacro %}
+
+
+{# Quotient of two non-negative whole numbers, rounded down, exact to 38 digits: dividing decimals would give a float. #}
+{% macro integer_divide(dividend, divisor) -%}
+    {{ return(adapter.dispatch('integer_divide')(dividend, divisor)) }}
+{%- endmacro %}
+
+{% macro default__integer_divide(dividend, divisor) -%}
+    (cast({{ dividend }} as hugeint) // cast({{ divisor }} as hugeint))
+{%- endmacro %}
+
+{% macro snowflake__integer_divide(dividend, divisor) -%}
+    cast((({{ dividend }}) - mod({{ dividend }}, {{ divisor }})) / ({{ divisor }}) as number(38, 0))
+{%- endmacro %}
+
+
+{# Fails the statement, saying why; stands where a number would. For input that must never be read as zero. #}
+{% macro raise_error(message) -%}
+    {{ return(adapter.dispatch('raise_error')(message)) }}
+{%- endmacro %}
+
+{% macro default__raise_error(message) -%}
+    error({{ message }})
+{%- endmacro %}
+
+{# Snowflake has no function that fails: the text that is no number is quoted in the error of the cast. #}
+{% macro snowflake__raise_error(message) -%}
+    cast({{ message }} as number)
+{%- endmacro %}

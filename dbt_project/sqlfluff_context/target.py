@@ -1,0 +1,3 @@
+"""``target`` as the project's macros know it, for sqlfluff."""
+
+type = "duckdb"

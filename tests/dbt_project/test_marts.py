@@ -1,0 +1,191 @@
+"""The marts say what happened, whatever order it landed in, and an incremental build says what a full one does."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.dbt_project import mrr_oracle, usage_oracle
+from tests.dbt_project.mrr_oracle import History, Movement
+from tests.dbt_project.support import DbtProject, Deployment, Row
+from tests.dbt_project.usage_oracle import START
+
+pytestmark = pytest.mark.xdist_group("dbt")
+
+SEEDS = range(8)
+LANDED_AT = datetime(2026, 6, 1, tzinfo=UTC)
+TABLES = (
+    "intermediate.int_user_activity_daily",
+    "intermediate.int_subscription_states",
+    "marts.dim_tenants",
+    "marts.dim_users",
+    "marts.fct_usage_daily",
+    "marts.fct_mrr_movements",
+    "rollups.rollup_tenant_usage_daily",
+    "rollups.rollup_tenant_feature_adoption_daily",
+)
+
+
+@pytest.fixture(scope="module")
+def product() -> usage_oracle.Product:
+    return usage_oracle.Product(seed=1)
+
+
+@pytest.fixture(scope="module")
+def histories() -> list[History]:
+    return [mrr_oracle.random_history(seed, customers=25) for seed in SEEDS]
+
+
+@pytest.fixture(scope="module")
+def deployment(
+    tmp_path_factory: pytest.TempPathFactory,
+    dbt: DbtProject,
+    product: usage_oracle.Product,
+    histories: list[History],
+) -> Deployment:
+    """Three landings and a build after each: late events, updates, deletes, and a day that vanishes whole."""
+    deployment = Deployment(tmp_path_factory.mktemp("deployment"), dbt)
+    deployment.make_keys(product.tenants)
+    _land_directory(deployment, product, histories)
+    events = _stripe_events(histories)
+    # Day 0 is landed first and deleted whole for one tenant; nothing that comes later falls on it.
+    landings = ((range(0, 10), events[::2]), (range(3, 45), events[1::4]), (range(1, 45), events[3::4]))
+    for number, (days, stripe_events) in enumerate(landings):
+        at = LANDED_AT + timedelta(days=number)
+        product.live(days, events=500)
+        if number == 1:
+            product.delete_day(min(product.tenants), START.date())
+        for table, rows in product.batches():
+            deployment.land("app", table, rows, at=at)
+        deployment.land("stripe", "events", stripe_events, at=at)
+        last = number == len(landings) - 1
+        # Data tests look once, at the end of the incremental builds.
+        deployment.build("--fail-fast", *([] if last else ["--exclude-resource-type", "test"]))
+    return deployment
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_mrr_movements_equal_an_independent_computation(
+    deployment: Deployment, histories: list[History], seed: int
+) -> None:
+    found = deployment.query(
+        "select customer_id, currency, day, movement_type, mrr_before, mrr_after from marts.fct_mrr_movements "
+        "where starts_with(customer_id, ?)",
+        f"cus_{seed}_",
+    )
+    assert {Movement(*row) for row in found} == mrr_oracle.movements(histories[seed])
+    assert {kind for _, _, _, kind, _, _ in found} == {"new", "expansion", "contraction", "churn", "reactivation"}
+
+
+def test_usage_equals_an_independent_count(deployment: Deployment, product: usage_oracle.Product) -> None:
+    used = product.used()
+    found = deployment.query("select * from rollups.rollup_tenant_usage_daily")
+    assert len(found) == len(used)
+    assert set(found) == usage_oracle.usage_daily(used)
+    adoption = deployment.query("select * from rollups.rollup_tenant_feature_adoption_daily")
+    assert set(adoption) == usage_oracle.feature_adoption(used)
+
+
+def test_a_day_whose_events_were_all_deleted_disappears(deployment: Deployment, product: usage_oracle.Product) -> None:
+    first_days = deployment.query("select tenant_id from marts.fct_usage_daily where day = ?", START.date())
+    assert {tenant for (tenant,) in first_days} == set(product.tenants) - {min(product.tenants)}
+
+
+def test_customers_without_a_tenant_are_shown_as_unattributed(deployment: Deployment, histories: list[History]) -> None:
+    attributed = dict(
+        deployment.query("select distinct customer_id, tenant_id = 'unattributed' from marts.fct_mrr_movements")
+    )
+    assert set(attributed.values()) == {True, False}
+    assert attributed == {customer: _tenant_of(customer) is None for customer in attributed}
+
+
+def test_incremental_builds_equal_a_full_refresh(deployment: Deployment) -> None:
+    incremental = {table: _content(deployment, table) for table in TABLES}
+    assert all(incremental.values())
+    deployment.build("--full-refresh", "--exclude-resource-type", "test")
+    for table in TABLES:
+        assert _content(deployment, table) == incremental[table], table
+
+
+def test_an_unknown_billing_interval_fails_the_build(tmp_path: Path, dbt: DbtProject) -> None:
+    deployment = Deployment(tmp_path, dbt)
+    history = History()
+    subscription = mrr_oracle.Subscription(
+        id="sub_1",
+        customer="cus_1",
+        currency="usd",
+        status="active",
+        items=[{"unit_amount": 100, "quantity": 1, "interval": "fortnight", "interval_count": 1}],
+    )
+    event = {"id": "evt_1", "type": "customer.subscription.created", "created": 0}
+    history.events.append({**event, "object": subscription.as_stripe_shows_it()})
+    deployment.land("stripe", "events", _stripe_events([history]), at=LANDED_AT)
+    done = dbt.run("run", "--select", "+int_subscription_states", environment=deployment.paths)
+    assert done.returncode == 1
+    assert "unknown billing interval: fortnight" in done.stdout
+
+
+def _content(deployment: Deployment, table: str) -> list[str]:
+    """Every row as text, in an order of its own: equal lists are equal tables, to the last digit."""
+    return sorted(repr(row) for row in deployment.query(f"select * from {table}"))  # noqa: S608
+
+
+def _tenant_of(customer: str) -> str | None:
+    """Every third customer names no tenant."""
+    number = int(customer.rsplit("_", 1)[1])
+    return str(uuid.UUID(int=number, version=4)) if number % 3 else None
+
+
+def _land_directory(deployment: Deployment, product: usage_oracle.Product, histories: list[History]) -> None:
+    customers = sorted({event["object"]["customer"] for history in histories for event in history.events})
+    tenants = sorted({*product.tenants, *filter(None, map(_tenant_of, customers))})
+    deployment.land("app", "tenants", [_tenant(tenant) for tenant in tenants], at=LANDED_AT)
+    users = [(tenant, user) for tenant, users in product.users.items() for user in users]
+    deployment.land("app", "users", [{"tenant_id": t, "id": u, "role": "member"} for t, u in users], at=LANDED_AT)
+    named = [{"id": each, "metadata": json.dumps({"tenant_id": _tenant_of(each)})} for each in customers]
+    deployment.land("stripe", "customers", named, at=LANDED_AT)
+    coupons = [coupon for history in histories for coupon in history.coupons.values()]
+    deployment.land("stripe", "coupons", coupons, at=LANDED_AT)
+    discounts = [_discount(*pair) for history in histories for pair in sorted(history.discounts.items())]
+    # Half of the discounts are known from their object, half from their event.
+    deployment.land("stripe", "discounts", [_object_row(each) for each in discounts[::2]], at=LANDED_AT)
+    deployment.land("stripe", "events", [_discount_event(each) for each in discounts[1::2]], at=LANDED_AT)
+
+
+def _tenant(tenant: str) -> Row:
+    return {"id": tenant, "name": f"Tenant {tenant[:4]}", "slug": tenant[:4], "tier": "pool", "region": "us"}
+
+
+def _discount(discount: str, coupon: str) -> dict[str, object]:
+    return {"id": discount, "object": "discount", "source": {"type": "coupon", "coupon": coupon}}
+
+
+def _object_row(discount: dict[str, object]) -> Row:
+    return {"id": discount["id"], "source": json.dumps(discount["source"])}
+
+
+def _discount_event(discount: dict[str, object]) -> Row:
+    return {
+        "id": f"evt_{discount['id']}",
+        "type": "customer.discount.created",
+        "created": int(LANDED_AT.timestamp()),
+        "data": json.dumps({"object": discount}),
+    }
+
+
+def _stripe_events(histories: list[History]) -> list[Row]:
+    """Events as they land, in an order that has nothing to do with when they happened."""
+    rows: Iterator[Row] = (
+        {**{key: event[key] for key in ("id", "type", "created")}, "data": json.dumps({"object": event["object"]})}
+        for history in histories
+        for event in history.events
+    )
+    landed = list(rows)
+    random.Random(0).shuffle(landed)
+    return landed
