@@ -1,0 +1,1 @@
+"""Gates: what must hold of landed rows before dbt builds on them, and of rollups before they are published."""
