@@ -1,0 +1,61 @@
+# Every target sets up the environment first; that costs nothing when nothing changed. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Compiled modules are kept: without them every start is about twice as slow.
+unexport PYTHONDONTWRITEBYTECODE
+# Nothing phones home.
+export DO_NOT_TRACK := 1
+export DAGSTER_DISABLE_TELEMETRY := yes
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export GX_ANALYTICS_ENABLED := false
+
+DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED)) $(if $(REGION),--region $(REGION))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test lint format compile lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with the locked dependencies
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tailrace needs Python 3.11 or later; set PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked dependencies …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' requirements.lock)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## the sample company, landed and published once; run again for one more day (TENANTS, DAYS, SEED, REGION)
+	@$(BIN)/tailrace demo $(DEMO_FLAGS)
+
+up: $(STAMP) ## everything running until Ctrl-C: Dagster on :3000, the tenant dashboard on :8000
+	@$(BIN)/tailrace up $(DEMO_FLAGS)
+
+test: $(STAMP) lint ## lint, then the whole test suite; no credentials, no network
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts and compiled artefacts
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pii_policies check
+	@$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --processes 2 --disable-progress-bar
+
+format: $(STAMP) ## format Python and SQL
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+	@$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests --disable-progress-bar
+
+compile: $(STAMP) ## compile the contracts and treatments into the artefacts kept in the repository
+	@$(BIN)/python -m pii_policies compile
+
+lock: $(STAMP) ## pin every dependency anew: hashes, no addresses
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
+
+clean: ## remove the demo's state; the environment stays
+	@rm -rf .tailrace dbt_project/target dbt_project/logs

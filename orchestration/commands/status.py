@@ -1,0 +1,89 @@
+"""``tailrace status``: where every stream stands, what is landed, how the last run went, who holds the warehouse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestration import console
+from orchestration.environment import prepare
+from settings import Settings, load_settings
+from warehouse import open_warehouse, positions, quote
+from warehouse.lease import holder
+
+
+def run(*, region: str | None, as_json: bool) -> None:
+    settings = load_settings(region=region)
+    values = describe(settings)
+    if as_json:
+        console.emit_json(values)
+        return
+    last = values["last_run"]
+    console.out.print(f"region {values['region']}, warehouse {values['warehouse_path']}", soft_wrap=True)
+    console.out.print(f"last run: {last['status']} at {last['started_at']}" if last else "last run: none yet")
+    if values["writer"]:
+        console.out.print(f"the warehouse is held by {values['writer']}; positions are shown when it is done")
+        return
+    console.table(
+        "positions", ["source", "stream", "position", "landed at"], [_row(each) for each in values["positions"]]
+    )
+    console.table("rows", ["table", "rows"], [(each["table"], each["rows"]) for each in values["tables"]])
+
+
+def describe(settings: Settings) -> dict[str, Any]:
+    """Everything ``status`` reports; tables and positions are empty before the first run and while a writer works."""
+    prepare(settings)
+    writer = holder(open_warehouse(settings).lease_path)
+    values: dict[str, Any] = {
+        "region": settings.region,
+        "warehouse_path": str(settings.warehouse_path),
+        "writer": writer,
+        "last_run": _last_run(),
+        "positions": [],
+        "tables": [],
+    }
+    if writer is None and settings.warehouse_path.exists():
+        with open_warehouse(settings).reader("status") as connection:
+            values["positions"] = [
+                {"source": source, "stream": stream, "position": position, "updated_at": stamp}
+                for source, stream, position, stamp in positions.all_positions(connection)
+            ]
+            values["tables"] = _tables(connection)
+    return values
+
+
+def _tables(connection: Any) -> list[dict[str, Any]]:
+    names = connection.execute(
+        "select table_schema, table_name from information_schema.tables where table_catalog = current_database() "
+        "and table_type = 'BASE TABLE' and table_schema not in ('tailrace', 'main') order by 1, 2"
+    ).fetchall()
+    return [
+        {
+            "table": f"{schema}.{name}",
+            "rows": connection.execute(f"select count(*) from {quote(schema)}.{quote(name)}").fetchone()[0],  # noqa: S608
+        }
+        for schema, name in names
+    ]
+
+
+def _last_run() -> dict[str, str] | None:
+    from datetime import UTC, datetime
+
+    from dagster import DagsterInstance
+
+    with DagsterInstance.get() as instance:
+        records = instance.get_run_records(limit=1)
+    if not records:
+        return None
+    started = records[0].start_time
+    return {
+        "run_id": records[0].dagster_run.run_id,
+        "status": records[0].dagster_run.status.value.lower(),
+        "started_at": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds") if started else "not started",
+    }
+
+
+def _row(each: dict[str, Any]) -> tuple[str, str, str, str]:
+    shown = ", ".join(
+        f"{name}={value}" for name, value in each["position"].items() if not isinstance(value, dict | list)
+    )
+    return each["source"], each["stream"], shown, each["updated_at"]

@@ -1,0 +1,92 @@
+"""How dbt is called: the manifest that Dagster's asset graph is made of, and the arguments of a build."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from settings import Settings, TailraceError
+
+_WATCHED = (".sql", ".yml", ".yaml", ".md", ".csv")
+_GENERATED_FOLDERS = {"target", "logs", "dbt_packages"}
+
+
+def build_arguments() -> list[str]:
+    """A whole build: models and data tests. Unit tests hold fixed inputs against fixed outputs, so CI runs them."""
+    return ["build", "--exclude-resource-type", "unit_test"]
+
+
+def location_arguments(settings: Settings) -> list[str]:
+    """Where dbt reads the project and writes what it makes: state goes to the state folder, not into the project."""
+    project = str(settings.dbt_project_dir)
+    return [
+        *("--project-dir", project),
+        *("--profiles-dir", project),
+        *("--target", target(settings)),
+    ]
+
+
+def target(settings: Settings) -> str:
+    """The profile's target for the configured warehouse."""
+    return {"duckdb": "dev", "snowflake": "prod"}[settings.warehouse.kind]
+
+
+def dbt_environment(settings: Settings) -> dict[str, str]:
+    """Environment of a dbt process: where its target folder and log go."""
+    return {
+        "DBT_TARGET_PATH": str(settings.dbt_target_dir),
+        "DBT_LOG_PATH": str(settings.dbt_logs_dir),
+        **settings.process_environment,
+    }
+
+
+def ensure_manifest(settings: Settings) -> Path:
+    """The manifest of the project as it stands, parsed anew only when a file of the project is newer.
+
+    Raises TailraceError with dbt's own last line when the project does not parse.
+    """
+    manifest = settings.dbt_target_dir / "manifest.json"
+    settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.dbt_target_dir / "parse.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not manifest.exists() or manifest.stat().st_mtime < _newest(settings.dbt_project_dir):
+            _dbt(settings, ["parse", *location_arguments(settings)])
+    return manifest
+
+
+def models(settings: Settings) -> list[tuple[str, str]]:
+    """(schema, name) of every model of the project."""
+    nodes = json.loads(ensure_manifest(settings).read_text(encoding="utf-8"))["nodes"].values()
+    return sorted((node["schema"], node["name"]) for node in nodes if node["resource_type"] == "model")
+
+
+def dbt_executable() -> str:
+    """The dbt of this environment, whatever PATH says."""
+    return str(Path(sys.executable).with_name("dbt"))
+
+
+def _dbt(settings: Settings, arguments: Sequence[str]) -> None:
+    made = subprocess.run(
+        [dbt_executable(), "--no-version-check", "--no-use-colors", *arguments],
+        env={**os.environ, **dbt_environment(settings)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode != 0:
+        lines = [line.strip() for line in (made.stdout + made.stderr).splitlines() if line.strip()]
+        problem = next((line for line in lines if "Error" in line), (lines or ["no output"])[-1])
+        raise TailraceError(f"dbt {arguments[0]}: {problem}; see {settings.dbt_logs_dir / 'dbt.log'}")
+
+
+def _newest(project: Path) -> float:
+    newest = 0.0
+    for folder, folders, files in os.walk(project):
+        folders[:] = [each for each in folders if each not in _GENERATED_FOLDERS]
+        newest = max(newest, *(os.stat(os.path.join(folder, f)).st_mtime for f in files if f.endswith(_WATCHED)), 0.0)
+    return newest

@@ -1,0 +1,33 @@
+"""The one code location: assets from source tables to published rollups, their gates, a job and its schedule."""
+
+from __future__ import annotations
+
+from dagster import Definitions, in_process_executor
+
+from orchestration.environment import prepare
+from settings import load_settings
+
+_settings = load_settings()
+prepare(_settings)
+
+from orchestration.defs import dbt, publish, raw, schedules  # noqa: E402  (dbt reads the environment just prepared)
+from orchestration.defs.deployment import Deployment  # noqa: E402
+
+defs = Definitions(
+    assets=[
+        *raw.source_tables(),
+        raw.ingest_app,
+        raw.ingest_stripe,
+        raw.ingest_hubspot,
+        raw.tenant_keys,
+        dbt.dbt_models(_settings),
+        publish.publish,
+        publish.analytics_file(_settings),
+    ],
+    asset_checks=[raw.gate_raw, publish.gate_rollups],
+    jobs=[schedules.tailrace],
+    schedules=[schedules.tailrace_schedule(_settings)],
+    resources={"deployment": Deployment()},
+    # DuckDB has one writer: steps of a run take turns in one process, and save its start-up a step.
+    executor=in_process_executor,
+)

@@ -1,0 +1,230 @@
+"""From committed transactions and created objects to each tenant's rollups: nothing lost, doubled, leaked or invented.
+
+The oracles are independent of the pipeline: the source databases and APIs themselves, and the simulator's ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from ipaddress import ip_interface
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pii_policies import Table, load_contracts
+from tests.end_to_end.conftest import Deployment
+from warehouse import quote
+
+pytestmark = pytest.mark.xdist_group("end_to_end")
+
+
+@pytest.fixture(scope="module", params=["first run", "second run"])
+def landed(request: pytest.FixtureRequest, deployment: Deployment) -> tuple[Deployment, dict[str, Any]]:
+    """After the first run, and after a day more and the second: everything must hold both times."""
+    if request.param == "second run":
+        deployment.company.live(1)
+    return deployment, deployment.run()
+
+
+def test_a_run_reports_what_it_did(landed: tuple[Deployment, dict[str, Any]]) -> None:
+    _, report = landed
+    assert report["success"]
+    assert set(report["rows"]) == {"raw_app", "raw_stripe", "raw_hubspot"}
+    assert all(rows > 0 for rows in report["rows"].values())
+    assert report["gates_refused"] == report["tests_failed"] == 0
+    assert report["rollups"] == 2
+
+
+def test_every_table_of_the_product_equals_its_source(landed: tuple[Deployment, dict[str, Any]]) -> None:
+    deployment, _ = landed
+    for table in load_contracts().raw_tables("app"):
+        expected = sorted(_source_rows(deployment, table))
+        columns = ", ".join(quote(column.name) for column in table.landed)
+        with deployment.warehouse() as connection:
+            rows = connection.execute(
+                f"select {columns} from raw_app.{quote(table.name)} where _ab_cdc_deleted_at is null"  # noqa: S608
+            ).fetchall()
+        assert sorted(tuple(map(_plain, row)) for row in rows) == expected, table.name
+        assert expected, f"{table.name}: the sample company must have rows to compare"
+
+
+def test_every_stripe_object_equals_the_account_but_for_other_regions(
+    landed: tuple[Deployment, dict[str, Any]],
+) -> None:
+    deployment, _ = landed
+    customers = {each["id"]: each for each in _list_stripe(deployment, "customers")}
+    ours = {id_ for id_, each in customers.items() if each["metadata"].get("region", "us") == "us"}
+    assert ours, "some customers are of this region"
+    assert len(ours) < len(customers), "some customers are of the other"
+    with deployment.warehouse() as connection:
+        for stream, query in {"customers": "", "subscriptions": "&status=all", "invoices": "", "charges": ""}.items():
+            objects = {each["id"]: each for each in _list_stripe(deployment, stream, query)}
+            expected = {(id_, each["created"]) for id_, each in objects.items() if each.get("customer", id_) in ours}
+            rows = connection.execute(
+                f"select id, created from raw_stripe.{stream} where _ab_cdc_deleted_at is null"  # noqa: S608
+            ).fetchall()
+            deleted = {id_ for id_, _ in rows} - set(objects)
+            assert not deleted, f"{stream}: rows that the account does not have"
+            assert {row for row in rows if row[0] in objects} == expected, stream
+        statuses = dict(
+            connection.execute(
+                "select id, status from raw_stripe.subscriptions where _ab_cdc_deleted_at is null"
+            ).fetchall()
+        )
+    live = {each["id"]: each["status"] for each in _list_stripe(deployment, "subscriptions", "&status=all")}
+    assert statuses == {id_: status for id_, status in live.items() if id_ in statuses}
+
+
+def test_usage_equals_the_ledger(landed: tuple[Deployment, dict[str, Any]]) -> None:
+    deployment, _ = landed
+    measures = "active_users, workflow_runs, tasks_completed, comments, api_requests, ai_requests"
+    expected = deployment.ledger(
+        f"select tenant_id, day, {measures} from ledger_usage join ledger_tenants using (tenant_id) "  # noqa: S608
+        "where region = 'us' order by 1, 2"
+    )
+    found = deployment.analytics(
+        f"select tenant_id, day::varchar, {measures} from marts.fct_usage_daily order by 1, 2"  # noqa: S608
+    )
+    assert found == expected
+    assert found, "the sample company was used"
+
+
+def test_mrr_equals_the_ledger_to_the_last_decimal(landed: tuple[Deployment, dict[str, Any]]) -> None:
+    deployment, _ = landed
+    expected = [
+        (customer, currency, day, Decimal(mrr))
+        for customer, currency, day, mrr in deployment.ledger(
+            "select customer_id, currency, day, mrr from ledger_mrr "
+            "where region = 'us' or region is null order by 1, 2, 3"
+        )
+    ]
+    found = deployment.analytics(
+        "select customer_id, currency, day::varchar, mrr_after from marts.fct_mrr_movements order by 1, 2, 3"
+    )
+    assert found == expected
+    assert {"new", "churn"} & {
+        row[0] for row in deployment.analytics("select distinct movement_type from marts.fct_mrr_movements")
+    }
+
+
+def test_mrr_movements_chain_without_a_gap(landed: tuple[Deployment, dict[str, Any]]) -> None:
+    deployment, _ = landed
+    broken = deployment.analytics(
+        "select count(*) from (select mrr_before, mrr_after, mrr_change, "
+        "lag(mrr_after, 1, 0) over (partition by customer_id, currency order by day) as expected_before "
+        "from marts.fct_mrr_movements) where mrr_before <> expected_before or mrr_after - mrr_before <> mrr_change"
+    )
+    assert broken == [(0,)]
+
+
+def test_every_tenant_reads_its_own_rollups_and_nobody_elses(landed: tuple[Deployment, dict[str, Any]]) -> None:
+    deployment, _ = landed
+    expected = dict(
+        deployment.analytics(
+            "select tenant_id, count(*) from rollups.rollup_tenant_usage_daily "
+            "where tenant_id <> 'unattributed' group by 1"
+        )
+    )
+    homes = dict(deployment.ledger("select tenant_id, database_name from ledger_tenants where region = 'us'"))
+    tiers = {tier for (tier,) in deployment.ledger("select distinct tier from ledger_tenants where region = 'us'")}
+    assert tiers == {"pool", "namespace", "silo"}
+    for tenant, rows in expected.items():
+        with _reader(deployment, homes[tenant]) as connection:
+            connection.execute("select set_config('app.current_tenant_id', %s, true)", [tenant])
+            query = "select tenant_id::text, count(*) from tenant_analytics.rollup_tenant_usage_daily group by 1"
+            assert connection.execute(query).fetchall() == [(tenant, rows)]
+
+
+@pytest.mark.parametrize("role", ["tailrace_reader", "app_rw", "tailrace_owner"])
+def test_without_a_tenant_nobody_sees_a_row_not_even_the_owner(deployment: Deployment, role: str) -> None:
+    for database in deployment.settings.rollup_databases():
+        with deployment.postgres.connect(database, autocommit=False) as connection:
+            connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
+            for rollup in ("rollup_tenant_usage_daily", "rollup_tenant_feature_adoption_daily"):
+                name = sql.Identifier("tenant_analytics", rollup)
+                for setting in (None, ""):
+                    if setting is not None:
+                        connection.execute("select set_config('app.current_tenant_id', %s, true)", [setting])
+                    assert connection.execute(sql.SQL("select * from {}").format(name)).fetchall() == []
+
+
+def test_no_personal_value_is_in_any_byte_outside_raw(landed: tuple[Deployment, dict[str, Any]]) -> None:
+    deployment, _ = landed
+    values = {value.strip().lower().encode() for _, value in deployment.company.personal_values() if len(value) > 5}
+    assert len(values) > 500
+    searched = list(_bytes_outside_raw(deployment))
+    assert any(name.endswith(".duckdb") for name, _ in searched)
+    assert any("dagster" in name for name, _ in searched)
+    for name, content in searched:
+        leaked = sum(value in content for value in values)
+        assert leaked == 0, f"{leaked} personal values in {name}"
+
+
+def _bytes_outside_raw(deployment: Deployment) -> Iterator[tuple[str, bytes]]:
+    """Every file of the deployment but raw and vault; of DuckDB files also the values, which compression may hide."""
+    home = deployment.settings.region_dir
+    for path in sorted(home.rglob("*")):
+        if path.is_file() and not path.name.startswith(("warehouse.duckdb", "vault.duckdb")):
+            yield str(path.relative_to(home)), path.read_bytes().lower()
+    tables = deployment.analytics("select table_schema, table_name from information_schema.tables")
+    for schema, name in tables:
+        rows = deployment.analytics(f"select * from {quote(schema)}.{quote(name)}")  # noqa: S608
+        yield f"{schema}.{name}", "\n".join(str(row) for row in rows).lower().encode()
+
+
+def _source_rows(deployment: Deployment, table: Table) -> Iterator[tuple[str, ...]]:
+    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.landed)
+    silos = table.name not in ("tenants", "plans")
+    for database in deployment.settings.source_databases():
+        with deployment.postgres.connect(database) as connection:
+            schemas = connection.execute(
+                "select table_schema from information_schema.tables where table_name = %s "
+                "and (table_schema = 'app' or table_schema like 't\\_%%')",
+                [table.name],
+            ).fetchall()
+            for (schema,) in schemas if silos or database.startswith("product_") else []:
+                query = sql.SQL("select {} from {}").format(names, sql.Identifier(schema, table.name))
+                for row in connection.execute(query):
+                    yield tuple(map(_plain, row))
+
+
+def _plain(value: Any) -> str:
+    """One spelling for a value, whichever driver read it."""
+    match value:
+        case None:
+            return "∅"
+        case datetime():
+            return value.astimezone(tz=None).isoformat() if value.tzinfo else value.isoformat()
+        case dict() | list():
+            return json.dumps(value, sort_keys=True)
+        case Decimal() | date() | UUID() | bool() | int():
+            return str(value)
+        case str() if value[:1] in ("{", "["):
+            return json.dumps(json.loads(value), sort_keys=True)
+        case str():
+            return value
+    return str(ip_interface(value).ip)
+
+
+def _list_stripe(deployment: Deployment, stream: str, query: str = "") -> Iterator[dict[str, Any]]:
+    after = ""
+    while True:
+        url = f"{deployment.settings.sources.stripe.url}/v1/{stream}?limit=100{query}{after}"
+        request = urllib.request.Request(url, headers={"Authorization": "Bearer sk_test_oracle"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            page = json.load(answer)
+        yield from page["data"]
+        if not page["has_more"]:
+            return
+        after = f"&starting_after={page['data'][-1]['id']}"
+
+
+def _reader(deployment: Deployment, database: str) -> psycopg.Connection[Any]:
+    return deployment.postgres.connect(database, role="tailrace_reader", autocommit=False)
