@@ -1,0 +1,1 @@
+"""What tenants and analysts read: published rollups, the analytics file, the read API and its dashboard."""

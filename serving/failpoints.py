@@ -1,0 +1,24 @@
+"""Named points at which a test may kill this process, as ``kill -9`` or a power cut would."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Literal, get_args
+
+Point = Literal[
+    "publish_after_load",
+    "publish_after_migrate",
+    "publish_after_first_table",
+    "publish_before_commit",
+    "publish_after_commit",
+    "analytics_mid_copy",
+    "analytics_before_swap",
+]
+POINTS: tuple[Point, ...] = get_args(Point)
+
+
+def failpoint(name: Point) -> None:
+    """Die here when ``TAILRACE_FAILPOINT`` names this point; the signal is real, nothing is cleaned up."""
+    if os.environ.get("TAILRACE_FAILPOINT") == name:
+        os.kill(os.getpid(), signal.SIGKILL)
