@@ -222,7 +222,7 @@ def load_settings(*, region: str | None = None, config_path: Path | None = None)
     raw["config_path"] = path
     try:
         first = Settings.model_validate(raw)
-        settings = Settings.model_validate(_fill(raw, _placeholders(first)))
+        settings = Settings.model_validate(_fill(first.model_dump(), _placeholders(first)))
     except ValidationError as error:
         detail = error.errors()[0]
         key = ".".join(str(part) for part in detail["loc"])

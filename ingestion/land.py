@@ -209,18 +209,6 @@ def merge(
     return Landed(upserted=int(counted[0][0]), deleted=int(counted[0][1]))
 
 
-def replace_origins(
-    con: duckdb.DuckDBPyConnection,
-    table: RawTable,
-    origins: Iterable[str],
-) -> None:
-    """Drop the live rows of ``origins`` before a snapshot lands them anew; rows marked as deleted stay."""
-    con.execute(
-        f"delete from {table.sql} where _ab_cdc_deleted_at is null and _airbyte_meta->>'origin' in (select unnest(?))",
-        [list(origins)],
-    )
-
-
 def append(
     con: duckdb.DuckDBPyConnection,
     table: RawTable,

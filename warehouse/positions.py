@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -34,6 +35,20 @@ def write(connection: duckdb.DuckDBPyConnection, source: str, stream: str, posit
     connection.execute(
         "insert or replace into tailrace.positions values (?, ?, ?, now())", [source, stream, json.dumps(position)]
     )
+
+
+def stamp(connection: duckdb.DuckDBPyConnection) -> datetime:
+    """The moment of a landing, later than that of every landing before it even if the clock was set back.
+
+    Taken inside the landing's transaction, under the writer's lease, it makes the order of stamps the order of commits:
+    whoever reads rows stamped after the last one seen misses none.
+    """
+    last = read(connection, "warehouse", "clock")
+    now = datetime.now(UTC)
+    if last is not None:
+        now = max(now, datetime.fromisoformat(last["last_stamp"]) + timedelta(microseconds=1))
+    write(connection, "warehouse", "clock", {"last_stamp": now.isoformat()})
+    return now
 
 
 def all_positions(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, dict[str, Any], str]]:

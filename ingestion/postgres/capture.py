@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -291,18 +290,19 @@ class _Capture:
         by_table: dict[str, list[SourceTable]] = {}
         for relation in relations:
             by_table.setdefault(relation.raw.name, []).append(relation)
-        extracted_at = datetime.now(UTC)
         with (
             open_snapshot(self.dsn, snapshot) as reader,
             self.warehouse.writer(f"snapshot of {self.database}", on_wait=self.progress) as con,
             transaction(con),
         ):
+            extracted_at = positions.stamp(con)
             for parts in by_table.values():
                 table, added = parts[0].raw, Landed()
-                land.replace_origins(con, table, [f"{self.database}.{part.schema}" for part in parts])
                 for part in parts:
+                    origin = f"{self.database}.{part.schema}"
+                    # What an earlier copy landed and this one does not is gone from the source: it stays marked so.
+                    land.truncate(con, table, origin=origin, at=extracted_at, extracted_at=extracted_at)
                     with reader.batches(snapshot_query(part)) as rows:
-                        origin = f"{self.database}.{part.schema}"
                         added += land.append(
                             con, table, rows, origin=origin, extracted_at=extracted_at, lsn=position.lsn
                         )
@@ -355,7 +355,7 @@ class _Capture:
         """Land whole transactions and the position after them; whether the limit cut them off before ``upto``."""
         decoder = Decoder()
         with self.warehouse.writer(f"changes of {self.database}", on_wait=self.progress) as con, transaction(con):
-            applier = Applier(con, database=self.database, landing=self._landing, extracted_at=datetime.now(UTC))
+            applier = Applier(con, database=self.database, landing=self._landing, extracted_at=positions.stamp(con))
             for batch in batches:
                 for item in decoder.feed(batch.column(0)):
                     applier.add(item)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -165,7 +165,7 @@ class Lander:
     def tombstone(self, con: duckdb.DuckDBPyConnection, stream: str, ids: list[str], *, generation: int = 0) -> None:
         """Mark rows that the table holds as deleted: they keep their values but for the personal ones."""
         rows = pa.table({"id": pa.array(ids, pa.string()), "_deleted": pa.array([True] * len(ids), pa.bool_())})
-        landed = upsert(con, self.tables[stream], rows, extracted_at=datetime.now(UTC), generation=generation)
+        landed = upsert(con, self.tables[stream], rows, extracted_at=positions.stamp(con), generation=generation)
         self.report.deleted[stream] += landed.deleted
 
     def tombstone_where(
@@ -228,7 +228,7 @@ class Lander:
             for column in table.columns
         }
         columns["_deleted"] = pa.array([change.deleted for change in ours.values()], pa.bool_())
-        landed = upsert(con, table, pa.table(columns), extracted_at=datetime.now(UTC), generation=generation)
+        landed = upsert(con, table, pa.table(columns), extracted_at=positions.stamp(con), generation=generation)
         self.report.landed[stream] += landed.upserted
         self.report.deleted[stream] += landed.deleted
         self.report.bytes += landed.bytes

@@ -99,7 +99,7 @@ def _where(settings: Settings) -> None:
     console.out.print(f"\n  Dagster            http://{settings.dagster.host}:{settings.dagster.port}")
     console.out.print(f"  dashboard of {name}, as one of its administrators:", soft_wrap=True)
     console.out.print(f"    {dashboard}/#token={token}", soft_wrap=True)
-    console.out.print(f"  API                {dashboard}/docs")
+    console.out.print(f"  API                {dashboard}/openapi.json")
     console.out.print(f"\n  A day of the company takes {SECONDS_A_DAY} s. Ctrl-C stops everything.\n")
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property
@@ -16,9 +16,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from ingestion.land import RawColumn, RawTable, ensure_table, upsert
+from ingestion.land import ensure_table, raw_table, upsert
 from pii_policies import load_contracts
-from pii_policies.keys import ensure_keys
+from pii_policies.keys import ensure_keys_for_raw
 from warehouse import DuckDBWarehouse, transaction
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
@@ -78,27 +78,19 @@ class Deployment:
     def land(self, source: str, table: str, rows: Sequence[Row], *, at: datetime) -> None:
         """Land rows, all of the same columns; ``_deleted`` marks a row that the source deleted."""
         contract = load_contracts().table(source, table)
-        raw = RawTable(
-            contract.schema,
-            contract.name,
-            tuple(RawColumn(column.name, column.type) for column in contract.landed),
-            contract.key,
-            contract.personal,
-        )
+        raw = raw_table(contract)
         with self.connect() as con, transaction(con):
             ensure_table(con, raw)
             if rows:
                 upsert(con, raw, pa.Table.from_pylist([dict(row) for row in rows]), extracted_at=at)
 
-    def make_keys(self, tenants: Iterable[str]) -> None:
-        with self.connect() as con:
-            ensure_keys(con, tenants)
-
     def build(self, *arguments: str) -> dict[str, str]:
-        """Build the marts and what they are made of, with their data tests unless deselected.
+        """Make the keys of new tenants, then build the marts and what they are made of, with their data tests.
 
         Fails the test with dbt's own words when a node fails.
         """
+        with self.connect() as con:
+            ensure_keys_for_raw(con, load_contracts())
         marts = ("--select", "+path:models/marts", "+path:models/rollups", "stg_stripe__subscriptions")
         done = self.dbt.run("build", *marts, "--exclude-resource-type", "unit_test", *arguments, environment=self.paths)
         assert done.returncode == 0, done.stdout[-4000:]

@@ -51,7 +51,6 @@ def deployment(
 ) -> Deployment:
     """Three landings and a build after each: late events, updates, deletes, and a day that vanishes whole."""
     deployment = Deployment(tmp_path_factory.mktemp("deployment"), dbt)
-    deployment.make_keys(product.tenants)
     _land_directory(deployment, product, histories)
     events = _stripe_events(histories)
     # Day 0 is landed first and deleted whole for one tenant; nothing that comes later falls on it.

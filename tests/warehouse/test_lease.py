@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import duckdb
@@ -18,6 +19,7 @@ from warehouse.lease import holder, lease
 
 HOLD = """
 import sys, time
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from warehouse.lease import lease
 with lease(Path(sys.argv[1]), purpose="a long landing"):
@@ -122,3 +124,26 @@ def test_a_file_that_another_program_holds_is_named_in_one_line(tmp_path: Path) 
     finally:
         process.kill()
         process.wait()
+
+
+def test_stamps_follow_each_other_even_when_the_clock_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", vault_path=tmp_path / "v.duckdb")
+    with warehouse.writer("landing") as connection:
+        first = positions.stamp(connection)
+        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+        monkeypatch.setattr(positions, "datetime", _Clock(an_hour_ago))
+        assert first < positions.stamp(connection) < first + timedelta(seconds=1)
+
+
+class _Clock:
+    """Stands in for ``datetime`` with a clock that stands still."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self, zone: tzinfo) -> datetime:
+        return self._now.astimezone(zone)
+
+    fromisoformat = staticmethod(datetime.fromisoformat)
