@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import warnings
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from orchestration.failures import unforeseen
 from settings import TailraceError
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="tailrace",
@@ -86,24 +91,35 @@ def doctor(region: RegionOption = None, as_json: Json = False) -> None:
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a failure named in one line, 2 wrong usage, 130 interrupted."""
+    if not os.environ.get("TAILRACE_TRACEBACK"):
+        warnings.simplefilter("ignore")  # of dependencies; a user can mend none of them
+    _end_tidily()
     try:
-        app()
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            print("tailrace: interrupted; the next run goes on from here", file=sys.stderr)
+        sys.exit(code)
+    except TyperException as error:
+        if error.format_message():  # there is none where the help has just been shown
+            print(f"tailrace: {error.format_message()} `tailrace --help` lists what there is.", file=sys.stderr)
+        sys.exit(error.exit_code)
     except TailraceError as error:
         _fail(str(error))
-    except KeyboardInterrupt:
-        print("tailrace: interrupted; the next run goes on from here", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:
-        _fail(
-            f"{error.filename or 'the system'}: {(error.strerror or type(error).__name__).lower()}; mend that and retry"
-        )
     except Exception as error:
         if os.environ.get("TAILRACE_TRACEBACK"):
             raise
-        _fail(f"{unforeseen(error)}; TAILRACE_TRACEBACK=1 shows it")
+        _fail(unforeseen(error))
+
+
+def _end_tidily() -> None:
+    """However a person or a supervisor ends this command, it stops what it started: Ctrl-C, kill, a closed terminal."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asked to live on
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 def _fail(line: str) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from settings import Settings, TailraceError
 
 _DAGSTER_YAML = """\
-# Written by Tailrace. No telemetry; one run at a time, because runs take turns at the warehouse anyway.
+# Written by Tailrace. No telemetry, no sign-up form; one run at a time, since runs take turns at the warehouse anyway.
 telemetry:
+  enabled: false
+nux:
   enabled: false
 concurrency:
   runs:

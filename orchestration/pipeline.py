@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dagster import DagsterEventType, DagsterInstance, EventLogEntry
+from dagster._core.instance import InstanceRef
 
 from orchestration.environment import prepare
 from settings import Settings, TailraceError
@@ -54,7 +55,7 @@ def run_pipeline(settings: Settings, *, progress: Callable[[str], None] = lambda
     from orchestration.definitions import defs
 
     job = defs.resolve_job_def("tailrace")
-    with DagsterInstance.get() as instance:
+    with _instance(settings) as instance:
         run_id = str(uuid.uuid4())
         stop = threading.Event()
         watcher = threading.Thread(target=_watch, args=(instance, run_id, stop, progress), daemon=True)
@@ -71,7 +72,25 @@ def run_pipeline(settings: Settings, *, progress: Callable[[str], None] = lambda
         finally:
             stop.set()
             watcher.join()
-        return report(run_id, instance.all_logs(run_id))
+        entries = instance.all_logs(run_id)
+    if any(_interrupted(entry.dagster_event) for entry in entries):
+        raise KeyboardInterrupt
+    return report(run_id, entries)
+
+
+def _instance(settings: Settings) -> DagsterInstance:
+    """The deployment's instance, but that it leaves this process's output alone: the run's log has it."""
+    silent = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+    home = str(settings.dagster_home)
+    return DagsterInstance.from_ref(InstanceRef.from_dir(home, overrides={"compute_logs": silent}))
+
+
+def _interrupted(event: Any) -> bool:
+    """Dagster turns Ctrl-C into the failure of the step that it met."""
+    if event is None or event.event_type is not DagsterEventType.STEP_FAILURE:
+        return False
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
 def report(run_id: str, entries: list[EventLogEntry] | Any) -> RunReport:

@@ -30,7 +30,6 @@ def run(*, region: str | None, tenants: int | None, days: int | None, seed: int 
     for name, port in (("dagster", settings.dagster.port), ("serving", settings.serving.port)):
         if port_taken(port):
             raise TailraceError(f"port {port} is taken by another program; stop it or set {name}.port in tailrace.yml")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         company = start(settings, stack, tenants=tenants, days=days, seed=seed)
         if not settings.analytics_path.exists():

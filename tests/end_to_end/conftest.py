@@ -8,12 +8,13 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from psycopg import sql
 
 from demo import services
 from demo.company import Company
@@ -21,6 +22,8 @@ from demo.postgres import EmbeddedPostgres, free_port
 from settings import ROOT, Settings, load_settings
 
 TENANTS, DAYS, SEED = 12, 12, 11
+SCHEMA = "tenant_analytics"
+ROLLUPS = ("rollup_tenant_usage_daily", "rollup_tenant_feature_adoption_daily")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Deployment:
     postgres: EmbeddedPostgres
     company: Company
     environment: dict[str, str]
+    first_report: dict[str, Any] = field(default_factory=dict)
 
     def tailrace(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -47,6 +51,28 @@ class Deployment:
         done = self.tailrace("run", "--json")
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
+
+    def start_run(self, **environment: str) -> subprocess.Popen[str]:
+        """The pipeline in a process group of its own, to be killed or waited for."""
+        return subprocess.Popen(
+            [str(Path(sys.executable).with_name("tailrace")), "run", "--json"],
+            cwd=ROOT,
+            env={**os.environ, **self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def published(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every rollup row of every product database, as it stands."""
+        found = {}
+        for database in self.settings.rollup_databases():
+            with self.postgres.connect(database) as connection:
+                for rollup in ROLLUPS:
+                    query = sql.SQL("select * from {} order by 1, 2, 3").format(sql.Identifier(SCHEMA, rollup))
+                    found[f"{database}.{rollup}"] = connection.execute(query).fetchall()
+        return found
 
     def ledger(self, query: str) -> list[tuple[Any, ...]]:
         with sqlite3.connect(f"file:{self.settings.demo_dir / 'company.sqlite'}?mode=ro", uri=True) as connection:
@@ -81,10 +107,12 @@ def configure(directory: Path) -> tuple[Settings, dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Founded, lived and run once; then lived one day more and run again."""
+    """Founded, lived, and run once. Whatever a test does to it, it leaves the pipeline run and in order."""
     settings, environment = configure(tmp_path_factory.mktemp("deployment"))
     with services.running(settings) as postgres:
         company = services.sample_company(settings, postgres)
         company.found()
         company.live(DAYS)
-        yield Deployment(settings, postgres, company, environment)
+        deployment = Deployment(settings, postgres, company, environment)
+        deployment.first_report.update(deployment.run())
+        yield deployment
