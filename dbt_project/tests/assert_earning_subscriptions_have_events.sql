@@ -1,6 +1,6 @@
 -- MRR is told by events, and Stripe keeps them for 30 days: a subscription that earns but was never told of is missing
 -- from MRR. It warns rather than fails, because no later run can bring those events back.
-{{ config(severity='warn') }}
+{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'int_subscription_states'}}}) }}
 
 select
     subscriptions.id as subscription_id,

@@ -1,5 +1,6 @@
 -- Start + movements = end, for every customer and currency: each movement starts where the last one ended, the first
 -- one at zero, and the last one ends at what the customer's subscriptions are worth now.
+{{ config(meta={'dagster': {'ref': {'name': 'fct_mrr_movements'}}}) }}
 
 with
 

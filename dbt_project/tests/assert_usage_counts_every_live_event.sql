@@ -1,4 +1,5 @@
 -- The incremental slices add up to what a count of all live events gives. It reads all of the history, narrowly.
+{{ config(meta={'dagster': {'ref': {'name': 'fct_usage_daily'}}}) }}
 
 with
 
