@@ -8,9 +8,9 @@ from pathlib import Path
 
 import duckdb
 
-from serving.failpoints import failpoint
 from settings import TailraceError
 from warehouse import quote
+from warehouse.failpoints import failpoint
 
 SCHEMAS = ("marts", "rollups")
 _ALIAS = "analytics_next"

@@ -22,10 +22,10 @@ from psycopg import sql
 
 from serving import ddl
 from serving.contract import TENANT, Column, TableContract, load_rollup_contracts
-from serving.failpoints import failpoint
 from serving.tenants import UNATTRIBUTED, Tenant, homes, read_tenants
 from settings import Settings, TailraceError, postgres_problem
 from warehouse import quote
+from warehouse.failpoints import failpoint
 
 Progress = Callable[[str], None]
 

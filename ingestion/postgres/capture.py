@@ -26,7 +26,6 @@ from ingestion import land
 from ingestion.land import Landed, RawTable
 from ingestion.postgres import source
 from ingestion.postgres.apply import Applier
-from ingestion.postgres.failpoints import failpoint
 from ingestion.postgres.pgoutput import Decoder, NeedsTextError
 from ingestion.postgres.reader import changes_query, open_reader, open_snapshot, snapshot_query, temporary_copy
 from ingestion.postgres.source import Connection, SourceTable, lsn_number, lsn_text
@@ -34,6 +33,7 @@ from pii_policies import load_contracts
 from settings import Settings, TailraceError, postgres_problem
 from warehouse import DuckDBWarehouse, positions, transaction
 from warehouse.duckdb_engine import warehouse_problem
+from warehouse.failpoints import failpoint
 
 Progress = Callable[[str], None]
 SOURCE = "postgres"

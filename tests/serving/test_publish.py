@@ -12,7 +12,6 @@ import duckdb
 import psycopg
 import pytest
 
-from serving.failpoints import POINTS
 from serving.publish import _ADVISORY_LOCK
 from settings import TailraceError
 from tests.serving.conftest import (
@@ -26,6 +25,7 @@ from tests.serving.conftest import (
     rollup_models,
     write_manifest,
 )
+from warehouse.failpoints import PUBLISH_POINTS
 
 ROWS_A_TENANT = DAYS * (1 + len(FEATURE_NAMES))
 
@@ -171,7 +171,7 @@ def test_readers_during_publishes_see_one_version_at_a_time(product: Product) ->
     assert len(seen) > 1, "the readers overlapped with publishes"
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if point.startswith("publish")])
+@pytest.mark.parametrize("point", [point for point in PUBLISH_POINTS if point.startswith("publish")])
 def test_killed_publisher_leaves_the_old_version_whole_and_the_next_finishes(product: Product, point: str) -> None:
     product.publish(1)
     models = rollup_models()

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ingestion.postgres.failpoints import POINTS
+from warehouse.failpoints import CAPTURE_POINTS
 
 TENANT = "00000000-0000-0000-0000-000000000001"
 SNAPSHOT = ("after_slot_creation", "mid_snapshot", "before_snapshot_commit", "after_snapshot_commit")
-STREAM = tuple(point for point in POINTS if point not in SNAPSHOT)
+STREAM = tuple(point for point in CAPTURE_POINTS if point not in SNAPSHOT)
 
 
 def add(product: Any, schema: str, first: int, last: int, *, database: str | None = None) -> None:

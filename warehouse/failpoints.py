@@ -6,7 +6,7 @@ import os
 import signal
 from typing import Literal, get_args
 
-Point = Literal[
+CapturePoint = Literal[
     "after_slot_creation",
     "mid_snapshot",
     "before_snapshot_commit",
@@ -16,10 +16,20 @@ Point = Literal[
     "after_commit",
     "after_advance",
 ]
-POINTS: tuple[Point, ...] = get_args(Point)
+PublishPoint = Literal[
+    "publish_after_load",
+    "publish_after_migrate",
+    "publish_after_first_table",
+    "publish_before_commit",
+    "publish_after_commit",
+    "analytics_mid_copy",
+    "analytics_before_swap",
+]
+CAPTURE_POINTS: tuple[CapturePoint, ...] = get_args(CapturePoint)
+PUBLISH_POINTS: tuple[PublishPoint, ...] = get_args(PublishPoint)
 
 
-def failpoint(name: Point) -> None:
+def failpoint(name: CapturePoint | PublishPoint) -> None:
     """Die here when ``TAILRACE_FAILPOINT`` names this point; the signal is real, nothing is cleaned up."""
     if os.environ.get("TAILRACE_FAILPOINT") == name:
         os.kill(os.getpid(), signal.SIGKILL)
