@@ -59,6 +59,21 @@ def ensure_manifest(settings: Settings) -> Path:
     return manifest
 
 
+def forget_results(settings: Settings) -> None:
+    """Remove the last build's results, so that they are not taken for those of a build that ends before it has any."""
+    (settings.dbt_target_dir / "run_results.json").unlink(missing_ok=True)
+
+
+def build_problem(settings: Settings) -> str:
+    """Which models and tests the last build failed on; dbt's own words, which may quote a row, stay in its log."""
+    try:
+        results = json.loads((settings.dbt_target_dir / "run_results.json").read_text(encoding="utf-8"))["results"]
+    except (OSError, ValueError, KeyError):
+        results = []
+    failed = [each["unique_id"].split(".")[2] for each in results if each["status"] in ("error", "fail")]
+    return f"{', '.join(failed) or 'the build'} failed; see {settings.dbt_logs_dir / 'dbt.log'}"
+
+
 def models(settings: Settings) -> list[tuple[str, str]]:
     """(schema, name) of every model of the project."""
     nodes = json.loads(ensure_manifest(settings).read_text(encoding="utf-8"))["nodes"].values()

@@ -1,15 +1,26 @@
 """dbt's models as assets: one build, in one child process, under the writer's lease."""
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib import metadata
 from typing import Any
 
 from dagster import AssetExecutionContext, AssetKey, AssetsDefinition
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
+from packaging.version import Version
 
-from orchestration.dbt_build import build_arguments, dbt_executable, ensure_manifest, target
+from orchestration.dbt_build import (
+    build_arguments,
+    build_problem,
+    dbt_executable,
+    ensure_manifest,
+    forget_results,
+    target,
+)
 from orchestration.defs.deployment import Deployment
 from orchestration.failures import station
-from settings import Settings
+from settings import Settings, TailraceError
 
 
 class Translator(DagsterDbtTranslator):
@@ -23,6 +34,14 @@ class Translator(DagsterDbtTranslator):
         return dbt_resource_props["schema"]
 
 
+class Dbt(DbtCliResource):
+    """dbt, whose version is looked up where it is installed: ``dbt --version`` would ask PyPI, and takes seconds."""
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        return Version(metadata.version("dbt-core"))
+
+
 def dbt_models(settings: Settings) -> AssetsDefinition:
     """Every model of the project. Raises TailraceError when the project does not parse."""
     manifest = ensure_manifest(settings)
@@ -31,19 +50,23 @@ def dbt_models(settings: Settings) -> AssetsDefinition:
     @dbt_assets(manifest=manifest, name="dbt_models", dagster_dbt_translator=translator)
     def models(context: AssetExecutionContext, deployment: Deployment) -> Iterator[Any]:
         settings = deployment.settings
-        dbt = DbtCliResource(
+        dbt = Dbt(
             project_dir=str(settings.dbt_project_dir),
             profiles_dir=str(settings.dbt_project_dir),
             dbt_executable=dbt_executable(),
             target=target(settings),
         )
+        forget_results(settings)
         with station("dbt"), deployment.warehouse.lease("dbt build", on_wait=context.log.info):
-            yield from dbt.cli(
-                build_arguments(),
-                context=context,
-                manifest=manifest,
-                dagster_dbt_translator=translator,
-                target_path=settings.dbt_target_dir,
-            ).stream()
+            try:
+                yield from dbt.cli(
+                    build_arguments(),
+                    context=context,
+                    manifest=manifest,
+                    dagster_dbt_translator=translator,
+                    target_path=settings.dbt_target_dir,
+                ).stream()
+            except DagsterDbtCliRuntimeError:
+                raise TailraceError(build_problem(settings)) from None
 
     return models

@@ -95,6 +95,43 @@ def test_a_refused_gate_leaves_yesterdays_rollups_and_says_what_where_how_many(d
     assert deployment.published() != before
 
 
+def test_a_figure_that_cannot_be_computed_stops_the_build_by_name(deployment: Deployment) -> None:
+    """An interval that nobody knows how to bring to a month must not become a made-up MRR."""
+    before = deployment.published()
+    kept = _set_interval(deployment, '"month"', '"fortnight"')
+    done = deployment.tailrace("run")
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert "int_subscription_states" in line
+    assert deployment.published() == before
+    _set_interval(deployment, '"fortnight"', '"month"', kept)
+    deployment.run()
+
+
+def _set_interval(deployment: Deployment, old: str, new: str, event: str | None = None) -> str:
+    with duckdb.connect(str(deployment.settings.warehouse_path)) as connection:
+        (changed,) = connection.execute(
+            "update raw_stripe.events "
+            "set data = replace(data::varchar, $old, $new)::json, _airbyte_extracted_at = now() "
+            "where id = coalesce($event, (select max(id) from raw_stripe.events "
+            "where type = 'customer.subscription.created' and contains(data::varchar, $old))) returning id",
+            {"old": old, "new": new, "event": event},
+        ).fetchall()
+    return str(changed[0])
+
+
+def test_ctrl_c_is_one_line_and_the_next_run_goes_on(deployment: Deployment) -> None:
+    deployment.company.live(1)
+    process = deployment.start_run()
+    time.sleep(7)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1].startswith("tailrace: interrupted")
+    assert "Traceback" not in errors
+    deployment.run()
+
+
 @pytest.mark.parametrize("seconds", [6.0, 9.0, 12.0, 15.0])
 def test_killed_at_any_time_the_next_run_ends_as_if_nothing_had_happened(
     deployment: Deployment, seconds: float
