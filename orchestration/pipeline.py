@@ -13,6 +13,7 @@ from dagster import DagsterEventType, DagsterInstance, EventLogEntry
 from dagster._core.instance import InstanceRef
 
 from orchestration.environment import prepare
+from orchestration.interrupts import Interrupts
 from settings import Settings, TailraceError
 
 STATIONS = {
@@ -55,10 +56,10 @@ def run_pipeline(settings: Settings, *, progress: Callable[[str], None] = lambda
     from orchestration.definitions import defs
 
     job = defs.resolve_job_def("tailrace")
-    with _instance(settings) as instance:
+    with _instance(settings) as instance, Interrupts() as interrupts:
         run_id = str(uuid.uuid4())
         stop = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(instance, run_id, stop, progress), daemon=True)
+        watcher = threading.Thread(target=_watch, args=(instance, run_id, stop, interrupts, progress), daemon=True)
         watcher.start()
         try:
             # dbt's lines, which Dagster repeats on standard output, go to the run's log.
@@ -73,7 +74,7 @@ def run_pipeline(settings: Settings, *, progress: Callable[[str], None] = lambda
             stop.set()
             watcher.join()
         entries = instance.all_logs(run_id)
-    if any(_interrupted(entry.dagster_event) for entry in entries):
+    if interrupts.received():
         raise KeyboardInterrupt
     return report(run_id, entries)
 
@@ -83,14 +84,6 @@ def _instance(settings: Settings) -> DagsterInstance:
     silent = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
     home = str(settings.dagster_home)
     return DagsterInstance.from_ref(InstanceRef.from_dir(home, overrides={"compute_logs": silent}))
-
-
-def _interrupted(event: Any) -> bool:
-    """Dagster turns Ctrl-C into the failure of the step that it met."""
-    if event is None or event.event_type is not DagsterEventType.STEP_FAILURE:
-        return False
-    error = event.step_failure_data.error
-    return error is not None and error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
 def report(run_id: str, entries: list[EventLogEntry] | Any) -> RunReport:
@@ -154,9 +147,17 @@ def _first_line(event: Any) -> str:
     return str(message).strip().splitlines()[0]
 
 
-def _watch(instance: DagsterInstance, run_id: str, stop: threading.Event, progress: Callable[[str], None]) -> None:
+def _watch(
+    instance: DagsterInstance,
+    run_id: str,
+    stop: threading.Event,
+    interrupts: Interrupts,
+    progress: Callable[[str], None],
+) -> None:
     cursor: str | None = None
     while not stop.wait(0.3):
+        if interrupts.received():
+            interrupts.send_again()
         try:
             connection = instance.get_records_for_run(run_id, cursor)
         except Exception:  # the run's own thread may hold the log for a moment; progress can wait
