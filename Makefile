@@ -38,7 +38,7 @@ up: $(STAMP) ## everything running until Ctrl-C: Dagster on :3000, the tenant da
 	@$(BIN)/tailrace up $(DEMO_FLAGS)
 
 test: $(STAMP) lint ## lint, then the whole test suite; no credentials, no network
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts and compiled artefacts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -18,8 +18,6 @@ from demo.postgres import free_port
 from settings import ROOT
 from tests.end_to_end.conftest import Deployment
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
-
 
 def _unreachable_postgres(_: Path) -> dict[str, str]:
     return {"TAILRACE_SOURCE_DSN": f"postgresql://tailrace_cdc@127.0.0.1:{free_port()}/product_us"}

@@ -22,8 +22,6 @@ from pii_policies import Table, load_contracts
 from tests.end_to_end.conftest import ROLLUPS, Deployment
 from warehouse import quote
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
-
 
 @pytest.fixture(scope="module", params=["first run", "second run"])
 def landed(request: pytest.FixtureRequest, deployment: Deployment) -> tuple[Deployment, dict[str, Any]]:
