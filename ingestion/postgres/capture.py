@@ -299,9 +299,11 @@ class _Capture:
             for parts in by_table.values():
                 table, added = parts[0].raw, Landed()
                 for part in parts:
-                    origin = f"{self.database}.{part.schema}"
                     # What an earlier copy landed and this one does not is gone from the source: it stays marked so.
+                    origin = f"{self.database}.{part.schema}"
                     land.truncate(con, table, origin=origin, at=extracted_at, extracted_at=extracted_at)
+                for part in parts:
+                    origin = f"{self.database}.{part.schema}"
                     with reader.batches(snapshot_query(part)) as rows:
                         added += land.append(
                             con, table, rows, origin=origin, extracted_at=extracted_at, lsn=position.lsn
@@ -320,6 +322,7 @@ class _Capture:
         """Land every transaction that committed between the position and ``upto``, in bounded batches."""
         if upto <= position.lsn:
             return
+        source.flush_all(connection)
         # The slot must stand at the position before it is copied: the copy begins where the slot does.
         slot = source.find_slot(connection, self.slot)
         if slot is not None and slot.confirmed < position.lsn:

@@ -108,7 +108,10 @@ def sole_reader(connection: Connection, slot: str, *, on_wait: Callable[[str], N
 
 
 def session_options() -> str:
-    return "-c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3 -c client_encoding=UTF8"
+    return (
+        "-c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3 -c client_encoding=UTF8 "
+        "-c synchronous_commit=on"
+    )
 
 
 def slot_name(prefix: str, database: str) -> str:
@@ -243,6 +246,18 @@ def flush_lsn(connection: Connection) -> int:
     row = connection.execute("select (pg_current_wal_flush_lsn() - '0/0')::bigint").fetchone()
     assert row is not None
     return int(row[0])
+
+
+def flush_all(connection: Connection) -> None:
+    """Make durable whatever WAL has been written so far.
+
+    An asynchronous commit leaves the server's flush position inside a record. A reader of the stream runs into that
+    record and waits for its rest, on a quiet server for up to 15 seconds, until a background process writes something.
+    A synchronous commit of an empty message, which no publication carries, flushes it at once.
+    """
+    unflushed = "select pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn()"
+    if connection.execute(unflushed).fetchone() == (True,):
+        connection.execute("select pg_logical_emit_message(true, 'tailrace', '')")
 
 
 def lsn_text(lsn: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from ingestion.land import RawColumn
+from ingestion.postgres import source
 
 COLUMNS = "tenant_id, id, title, note, amount, cost, n, big, done, due_on, at, payload, ip, score"
 PUBLISH = f"alter publication tailrace add table {{0}}.items ({COLUMNS}), {{0}}.members"
@@ -254,3 +255,20 @@ def test_batches_of_one_transaction_each_end_the_same(product: Any) -> None:
     report = product.sync(batch_messages=1)[0]
     product.assert_equal()
     assert report.applied == 11
+
+
+def test_the_stream_never_ends_inside_a_record_that_is_not_flushed_yet(product: Any) -> None:
+    """A reader would wait for the rest of it, for as long as the server has nothing else to write."""
+    product.sync()
+    pending = "select pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn()"
+    with (
+        source.connect(product.settings.sources.postgres.dsn) as ours,
+        product.server.connect(product.shared) as theirs,
+    ):
+        theirs.execute("set synchronous_commit = off")
+        for number in range(200):
+            theirs.execute(item("app", number, title=f"repeat('x', {number})"))
+            source.flush_all(ours)
+            assert ours.execute(pending).fetchone() == (False,)
+    product.sync()
+    product.assert_equal()
