@@ -150,6 +150,11 @@ class Settings(_Section):
         return self.region_dir / "dbt" / "target"
 
     @property
+    def dbt_manifest_path(self) -> Path:
+        """The manifest that Dagster and publishing read; dbt itself writes another, in its target folder."""
+        return self.region_dir / "dbt" / "manifest.json"
+
+    @property
     def dbt_logs_dir(self) -> Path:
         return self.region_dir / "dbt" / "logs"
 

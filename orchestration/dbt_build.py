@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,14 +50,20 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
 def ensure_manifest(settings: Settings) -> Path:
     """The manifest of the project as it stands, parsed anew only when a file of the project is newer.
 
+    dbt writes its own manifest in place, so one that was killed leaves half of it. This is a copy, put there whole.
     Raises TailraceError with dbt's own last line when the project does not parse.
     """
-    manifest = settings.dbt_target_dir / "manifest.json"
+    manifest = settings.dbt_manifest_path
     settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
     with (settings.dbt_target_dir / "parse.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not manifest.exists() or manifest.stat().st_mtime < _newest(settings.dbt_project_dir):
+            began = time.time()
             _dbt(settings, ["parse", *location_arguments(settings)])
+            following = manifest.with_suffix(".next")
+            shutil.copyfile(settings.dbt_target_dir / "manifest.json", following)
+            os.utime(following, (began, began))  # a file that is edited meanwhile is newer
+            os.replace(following, manifest)
     return manifest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from dagster._core.instance import InstanceRef
 
 from orchestration.environment import prepare
 from orchestration.interrupts import Interrupts
+from orchestration.runs import PID_TAG, close_dead_runs
 from settings import Settings, TailraceError
 
 STATIONS = {
@@ -57,6 +59,7 @@ def run_pipeline(settings: Settings, *, progress: Callable[[str], None] = lambda
 
     job = defs.resolve_job_def("tailrace")
     with _instance(settings) as instance, Interrupts() as interrupts:
+        close_dead_runs(instance)
         run_id = str(uuid.uuid4())
         stop = threading.Event()
         watcher = threading.Thread(target=_watch, args=(instance, run_id, stop, interrupts, progress), daemon=True)
@@ -68,6 +71,7 @@ def run_pipeline(settings: Settings, *, progress: Callable[[str], None] = lambda
                     instance=instance,
                     run_id=run_id,
                     raise_on_error=False,
+                    tags={PID_TAG: str(os.getpid())},
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )
         finally:

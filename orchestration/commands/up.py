@@ -35,6 +35,7 @@ def run(*, region: str | None, tenants: int | None, days: int | None, seed: int 
         if not settings.analytics_path.exists():
             require_success(watched_run(settings))
         with console.step("Dagster and the tenant dashboard"):
+            _close_dead_runs()
             stack.enter_context(_child("dagster", _dagster(settings), settings))
             stack.enter_context(_child("dashboard", _dashboard(settings), settings))
             _wait(settings)
@@ -43,6 +44,16 @@ def run(*, region: str | None, tenants: int | None, days: int | None, seed: int 
             time.sleep(SECONDS_A_DAY)
             company.live(1)
             console.out.print(f"  the sample company has lived {company.days_lived} days", style="dim")
+
+
+def _close_dead_runs() -> None:
+    """What an `up` that was killed left behind in Dagster's books."""
+    from dagster import DagsterInstance
+
+    from orchestration.runs import close_dead_runs
+
+    with DagsterInstance.get() as instance:
+        close_dead_runs(instance, alone=True)
 
 
 def _dagster(settings: Settings) -> list[str]:
