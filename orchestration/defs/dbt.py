@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import Any
 
 from dagster import AssetExecutionContext, AssetKey, AssetsDefinition
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 from packaging.version import Version
 
@@ -45,7 +45,7 @@ class Dbt(DbtCliResource):
 def dbt_models(settings: Settings) -> AssetsDefinition:
     """Every model of the project. Raises TailraceError when the project does not parse."""
     manifest = ensure_manifest(settings)
-    translator = Translator(settings=DagsterDbtTranslatorSettings(enable_source_tests_as_checks=False))
+    translator = Translator()
 
     @dbt_assets(manifest=manifest, name="dbt_models", dagster_dbt_translator=translator)
     def models(context: AssetExecutionContext, deployment: Deployment) -> Iterator[Any]:
