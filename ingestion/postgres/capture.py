@@ -9,26 +9,32 @@ What cannot be continued so (a lost slot, a source restored from a backup) is re
 
 from __future__ import annotations
 
-import itertools
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any
 
 import duckdb
 import psycopg
-import pyarrow as pa
 
 from ingestion import land
 from ingestion.land import Landed, RawTable
-from ingestion.postgres import source
 from ingestion.postgres.apply import Applier
-from ingestion.postgres.pgoutput import Decoder, NeedsTextError
-from ingestion.postgres.reader import changes_query, open_reader, open_snapshot, snapshot_query, temporary_copy
-from ingestion.postgres.source import Connection, SourceTable, lsn_number, lsn_text
+from ingestion.postgres.catalog import SourceTable, check_server, discover
+from ingestion.postgres.connection import Connection, connect, flush_all, flush_lsn, lsn_text
+from ingestion.postgres.position import SOURCE, Captured, Position
+from ingestion.postgres.reader import open_snapshot, snapshot_query
+from ingestion.postgres.slots import (
+    advance_slot,
+    drop_slot,
+    exported_snapshot,
+    find_slot,
+    slot_name,
+    sole_reader,
+)
+from ingestion.postgres.stream import BATCH_MESSAGES, Stream
 from pii_policies import load_contracts
 from settings import Settings, TailraceError, postgres_problem
 from warehouse import DuckDBWarehouse, positions, transaction
@@ -36,10 +42,6 @@ from warehouse.duckdb_engine import warehouse_problem
 from warehouse.failpoints import failpoint
 
 Progress = Callable[[str], None]
-SOURCE = "postgres"
-BATCH_MESSAGES = 250_000
-_IDLE_WAL = 16 * 1024 * 1024
-"""Bytes of WAL without a change for us that a slot may hold before the position is moved past them."""
 
 
 @dataclass
@@ -111,7 +113,7 @@ def sync(
         capture = _Capture(
             database=name,
             dsn=dsn,
-            slot=source.slot_name(config.slot, name),
+            slot=slot_name(config.slot, name),
             publication=config.publication,
             patterns=config.schemas,
             tables=tables,
@@ -140,23 +142,6 @@ def _one_line(dsn: str, warehouse: DuckDBWarehouse) -> Iterator[None]:
 
 
 @dataclass
-class _Position:
-    """Where the stream goes on, and which relations (with which columns) were copied before it."""
-
-    lsn: int
-    system: str
-    relations: dict[str, list[str]]
-
-    @classmethod
-    def parse(cls, stored: dict[str, Any]) -> _Position:
-        return cls(lsn_number(stored["lsn"]), stored["system"], dict(stored["relations"]))
-
-    def store(self, con: duckdb.DuckDBPyConnection, database: str) -> None:
-        value = {"lsn": lsn_text(self.lsn), "system": self.system, "relations": self.relations}
-        positions.write(con, SOURCE, database, value)
-
-
-@dataclass
 class _Capture:
     """One pass over one database."""
 
@@ -174,9 +159,9 @@ class _Capture:
     def run(self) -> SyncReport:
         began = time.monotonic()
         self.report = SyncReport(self.database)
-        with source.connect(self.dsn) as connection, source.sole_reader(connection, self.slot, on_wait=self.progress):
-            system = source.check_server(connection, database=self.database, publication=self.publication)
-            relations = source.discover(
+        with connect(self.dsn) as connection, sole_reader(connection, self.slot, on_wait=self.progress):
+            system = check_server(connection, database=self.database, publication=self.publication)
+            relations = discover(
                 connection,
                 database=self.database,
                 publication=self.publication,
@@ -189,48 +174,44 @@ class _Capture:
             else:
                 self._check_slot(connection, system, position)
                 self._forget_unpublished(position, relations)
-            fresh = [table for table in relations if position.relations.get(table.name) != table.shape]
+            fresh = [table for table in relations if not position.holds(table.name, table.shape)]
             if fresh:
                 self._join(connection, position, relations, fresh)
             looked = time.monotonic()
-            upto = source.flush_lsn(connection)
+            upto = flush_lsn(connection)
             self._stream(connection, position, relations, upto)
             self.report.lsn = lsn_text(position.lsn)
-            self.report.lag_bytes = max(0, source.flush_lsn(connection) - max(upto, position.lsn))
+            self.report.lag_bytes = max(0, flush_lsn(connection) - max(upto, position.lsn))
             self.report.lag_seconds = time.monotonic() - looked
         self.report.seconds = time.monotonic() - began
         return self.report
 
-    def _prepare(self) -> _Position | None:
+    def _prepare(self) -> Position | None:
         with self.warehouse.writer(f"preparing raw tables of {self.database}", on_wait=self.progress) as con:
             with transaction(con):
                 for table in self.tables:
                     land.ensure_table(con, table)
-            return self._read(con)
+            return Position.read(con, self.database)
 
-    def _stored(self) -> _Position | None:
+    def _stored(self) -> Position | None:
         with self.warehouse.reader(f"position of {self.database}") as con:
-            return self._read(con)
+            return Position.read(con, self.database)
 
-    def _read(self, con: duckdb.DuckDBPyConnection) -> _Position | None:
-        stored = positions.read(con, SOURCE, self.database)
-        return None if stored is None else _Position.parse(stored)
-
-    def _check_slot(self, connection: Connection, system: str, position: _Position) -> None:
+    def _check_slot(self, connection: Connection, system: str, position: Position) -> None:
         """Refuse to go on where changes are missing; repeat an advance that a death has prevented."""
         where = f"{self.database}: slot {self.slot}"
         anew = (
             "to copy its tables anew, run in the warehouse: "
             f"delete from tailrace.positions where source = '{SOURCE}' and stream = '{self.database}'"
         )
-        slot = source.find_slot(connection, self.slot)
+        slot = find_slot(connection, self.slot)
         if system != position.system:
             raise TailraceError(f"{self.database}: another PostgreSQL cluster than the one that was captured; {anew}")
         if slot is None:
             raise TailraceError(f"{where} is gone, changes since {lsn_text(position.lsn)} are lost; {anew}")
         if slot.lost:
             raise TailraceError(f"{where} was invalidated (max_slot_wal_keep_size), changes are lost; {anew}")
-        if source.flush_lsn(connection) < position.lsn:
+        if flush_lsn(connection) < position.lsn:
             raise TailraceError(
                 f"{self.database}: the source is behind {lsn_text(position.lsn)}, which was landed from it "
                 f"(restored from a backup?); {anew}"
@@ -241,9 +222,9 @@ class _Capture:
                 f"changes since {lsn_text(position.lsn)} are lost; {anew}"
             )
         if slot.confirmed < position.lsn:
-            source.advance_slot(connection, self.slot, position.lsn)
+            advance_slot(connection, self.slot, position.lsn)
 
-    def _forget_unpublished(self, position: _Position, relations: Sequence[SourceTable]) -> None:
+    def _forget_unpublished(self, position: Position, relations: Sequence[SourceTable]) -> None:
         """A relation that left the publication misses changes from now on: should it return, it is copied anew."""
         gone = set(position.relations) - {table.name for table in relations}
         if gone:
@@ -252,19 +233,19 @@ class _Capture:
             with self.warehouse.writer(f"position of {self.database}", on_wait=self.progress) as con, transaction(con):
                 position.store(con, self.database)
 
-    def _first_snapshot(self, connection: Connection, system: str, relations: Sequence[SourceTable]) -> _Position:
+    def _first_snapshot(self, connection: Connection, system: str, relations: Sequence[SourceTable]) -> Position:
         """A new slot, and the tables as they were when it began. A slot without a position is a killed snapshot's."""
-        if source.find_slot(connection, self.slot) is not None:
-            source.drop_slot(connection, self.slot)
+        if find_slot(connection, self.slot) is not None:
+            drop_slot(connection, self.slot)
         try:
-            with source.exported_snapshot(self.dsn, self.slot, temporary=False) as (lsn, snapshot):
+            with exported_snapshot(self.dsn, self.slot, temporary=False) as (lsn, snapshot):
                 failpoint("after_slot_creation")
-                position = _Position(lsn, system, {})
+                position = Position(lsn, system)
                 self._copy(position, relations, snapshot)
         except BaseException:
             with suppress(psycopg.Error, TailraceError):
-                if self._stored() is None and source.find_slot(connection, self.slot) is not None:
-                    source.drop_slot(connection, self.slot)  # it would hold WAL for nobody
+                if self._stored() is None and find_slot(connection, self.slot) is not None:
+                    drop_slot(connection, self.slot)  # it would hold WAL for nobody
             raise
         failpoint("after_snapshot_commit")
         return position
@@ -272,7 +253,7 @@ class _Capture:
     def _join(
         self,
         connection: Connection,
-        position: _Position,
+        position: Position,
         relations: Sequence[SourceTable],
         fresh: Sequence[SourceTable],
     ) -> None:
@@ -281,11 +262,11 @@ class _Capture:
         They are copied as of one point of the stream, after the stream has been landed up to exactly that point.
         """
         slot = f"tailrace_join_{secrets.token_hex(6)}"
-        with source.exported_snapshot(self.dsn, slot, temporary=True) as (lsn, snapshot):
+        with exported_snapshot(self.dsn, slot, temporary=True) as (lsn, snapshot):
             self._stream(connection, position, relations, lsn)
             self._copy(position, fresh, snapshot)
 
-    def _copy(self, position: _Position, relations: Sequence[SourceTable], snapshot: str) -> None:
+    def _copy(self, position: Position, relations: Sequence[SourceTable], snapshot: str) -> None:
         """Land the rows of ``relations`` and the position in one transaction; all of it, or nothing."""
         by_table: dict[str, list[SourceTable]] = {}
         for relation in relations:
@@ -308,7 +289,7 @@ class _Capture:
                         added += land.append(
                             con, table, rows, origin=origin, extracted_at=extracted_at, lsn=position.lsn
                         )
-                    position.relations[part.name] = part.shape
+                    position.relations[part.name] = Captured(part.shape, position.lsn)
                 land.drop_superseded(con, table)
                 report = self._table(table.name)
                 report.snapshotted += added.upserted
@@ -318,59 +299,37 @@ class _Capture:
             position.store(con, self.database)
             failpoint("before_snapshot_commit")
 
-    def _stream(self, connection: Connection, position: _Position, relations: Sequence[SourceTable], upto: int) -> None:
+    def _stream(self, connection: Connection, position: Position, relations: Sequence[SourceTable], upto: int) -> None:
         """Land every transaction that committed between the position and ``upto``, in bounded batches."""
         if upto <= position.lsn:
             return
-        source.flush_all(connection)
+        flush_all(connection)
         # The slot must stand at the position before it is copied: the copy begins where the slot does.
-        slot = source.find_slot(connection, self.slot)
+        slot = find_slot(connection, self.slot)
         if slot is not None and slot.confirmed < position.lsn:
-            source.advance_slot(connection, self.slot, position.lsn)
-        if all(table.binary for table in relations):
-            try:
-                return self._stream_as(connection, position, upto, binary=True)
-            except NeedsTextError:
-                self.progress(f"{self.database}: a value without a binary form here; reading text")
-        return self._stream_as(connection, position, upto, binary=False)
+            advance_slot(connection, self.slot, position.lsn)
 
-    def _stream_as(self, connection: Connection, position: _Position, upto: int, *, binary: bool) -> None:
-        with open_reader(self.dsn) as reader:
-            query = changes_query(
-                temporary_copy(reader, self.slot),
-                upto=upto,
-                limit=self.batch_messages,
-                publication=self.publication,
-                binary=binary,
-            )
-            more = True
-            while more:
-                with reader.batches(query) as batches:
-                    first = next(iter(batches), None)
-                    if first is None and upto - position.lsn < _IDLE_WAL:
-                        return
-                    more = self._land(position, upto, itertools.chain([first] if first else [], batches))
-                failpoint("after_commit")
-                source.advance_slot(connection, self.slot, position.lsn)
-                failpoint("after_advance")
+        def store(con: duckdb.DuckDBPyConnection, lsn: int) -> None:
+            replace(position, lsn=lsn).store(con, self.database)
 
-    def _land(self, position: _Position, upto: int, batches: Iterable[pa.RecordBatch]) -> bool:
-        """Land whole transactions and the position after them; whether the limit cut them off before ``upto``."""
-        decoder = Decoder()
-        with self.warehouse.writer(f"changes of {self.database}", on_wait=self.progress) as con, transaction(con):
-            applier = Applier(con, database=self.database, landing=self._landing, extracted_at=positions.stamp(con))
-            for batch in batches:
-                for item in decoder.feed(batch.column(0)):
-                    applier.add(item)
-            failpoint("after_fetch")
-            applier.finish()
-            cut = decoder.messages >= self.batch_messages
-            reached = replace(position, lsn=decoder.commit_end if cut else max(upto, decoder.commit_end))
-            reached.store(con, self.database)
-            failpoint("before_commit")
-        position.lsn = reached.lsn
-        self._count(applier)
-        return cut
+        def landed(lsn: int, applier: Applier) -> None:
+            position.lsn = lsn
+            self._count(applier)
+            advance_slot(connection, self.slot, lsn)
+
+        Stream(
+            database=self.database,
+            dsn=self.dsn,
+            slot=self.slot,
+            publication=self.publication,
+            warehouse=self.warehouse,
+            landing=self._landing,
+            since={name: captured.since for name, captured in position.relations.items()},
+            store=store,
+            landed=landed,
+            progress=self.progress,
+            batch_messages=self.batch_messages,
+        ).run(position.lsn, upto, binary=all(table.binary for table in relations))
 
     def _landing(self, schema: str, name: str) -> RawTable | None:
         """The raw table of a relation; a schema that was created after the look at the catalog counts too."""

@@ -13,7 +13,8 @@ from typing import Any
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 
-from ingestion.postgres.source import SourceTable, literal, lsn_text
+from ingestion.postgres.catalog import SourceTable
+from ingestion.postgres.connection import literal, lsn_text
 from ingestion.postgres.types import NATIVE_IN_ARROW, TEXTS
 from settings import TailraceError, postgres_problem
 from warehouse import quote

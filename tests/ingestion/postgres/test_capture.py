@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from ingestion.land import RawColumn
-from ingestion.postgres import source
+from ingestion.postgres.connection import connect, flush_all
 
 COLUMNS = "tenant_id, id, title, note, amount, cost, n, big, done, due_on, at, payload, ip, score"
 PUBLISH = f"alter publication tailrace add table {{0}}.items ({COLUMNS}), {{0}}.members"
@@ -262,13 +262,13 @@ def test_the_stream_never_ends_inside_a_record_that_is_not_flushed_yet(product: 
     product.sync()
     pending = "select pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn()"
     with (
-        source.connect(product.settings.sources.postgres.dsn) as ours,
+        connect(product.settings.sources.postgres.dsn) as ours,
         product.server.connect(product.shared) as theirs,
     ):
         theirs.execute("set synchronous_commit = off")
         for number in range(200):
             theirs.execute(item("app", number, title=f"repeat('x', {number})"))
-            source.flush_all(ours)
+            flush_all(ours)
             assert ours.execute(pending).fetchone() == (False,)
     product.sync()
     product.assert_equal()

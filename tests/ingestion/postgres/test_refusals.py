@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ingestion.land import RawColumn
-from ingestion.postgres.source import slot_name
+from ingestion.postgres.slots import slot_name
 from settings import TailraceError
 
 TENANT = "00000000-0000-0000-0000-000000000001"

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
-import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import psycopg
-from psycopg import sql
 
 from ingestion.land import RawTable
+from ingestion.postgres.connection import Connection
 from ingestion.postgres.types import binary_decodable, fits
-from settings import TailraceError, postgres_problem
+from settings import TailraceError
 from warehouse import quote
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 # Rows of published tables: what may be read (grants, row-level security) and how deletes name their row.
 _PUBLISHED = """
@@ -66,60 +57,14 @@ class SourceTable:
         return f"{self.schema}.{self.raw.name}"
 
     @property
-    def shape(self) -> list[str]:
-        """What of it has been landed; another shape means that its rows have to be read again."""
-        return [column.name for column in self.raw.columns]
+    def shape(self) -> dict[str, str]:
+        """What of it lands: the raw type of each column. Another shape means that values have to be read again."""
+        return {column.name: column.duck_type for column in self.raw.columns}
 
     @property
     def binary(self) -> bool:
         """Whether all of its columns decode from their binary form."""
         return all(binary_decodable(*self.types[column.name], column.duck_type) for column in self.raw.columns)
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A replication slot of this database as the server reports it; positions are byte offsets in the WAL."""
-
-    confirmed: int
-    active_pid: int | None
-    lost: bool
-
-
-@contextmanager
-def connect(dsn: str) -> Iterator[Connection]:
-    """An autocommitting connection whose text forms do not depend on the server's or the role's settings."""
-    try:
-        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10, options=session_options())
-    except psycopg.Error as error:
-        raise TailraceError(postgres_problem(dsn, error)) from None
-    with connection:
-        yield connection
-
-
-@contextmanager
-def sole_reader(connection: Connection, slot: str, *, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """One pass at a time over a slot; the server frees the place of a process that dies."""
-    place = [f"tailrace {slot}"]
-    tried = connection.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", place).fetchone()
-    if tried != (True,):
-        on_wait(f"slot {slot}: waiting for another pass to end")
-        connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", place)
-    yield
-
-
-def session_options() -> str:
-    return (
-        "-c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3 -c client_encoding=UTF8 "
-        "-c synchronous_commit=on"
-    )
-
-
-def slot_name(prefix: str, database: str) -> str:
-    """Slot names are the cluster's, not the database's: one for each database, at most 63 of ``[a-z0-9_]``."""
-    name = re.sub(r"[^a-z0-9_]", "_", f"{prefix}_{database}".lower())
-    if len(name) <= 55 and name == f"{prefix}_{database}":
-        return name
-    return f"{name[:46]}_{hashlib.sha256(database.encode()).hexdigest()[:8]}"
 
 
 def check_server(connection: Connection, *, database: str, publication: str) -> str:
@@ -205,94 +150,3 @@ def discover(
 def _type_name(connection: Connection, oid: int, typmod: int) -> str:
     row = connection.execute("select format_type(%s, %s)", [oid, typmod]).fetchone()
     return str(row[0]) if row else str(oid)
-
-
-def find_slot(connection: Connection, slot: str) -> Slot | None:
-    row = connection.execute(
-        "select coalesce(confirmed_flush_lsn - '0/0', 0)::bigint, active_pid,"
-        " coalesce(wal_status = 'lost', false) or confirmed_flush_lsn is null"
-        " from pg_replication_slots where slot_name = %s",
-        [slot],
-    ).fetchone()
-    return None if row is None else Slot(int(row[0]), row[1], bool(row[2]))
-
-
-def drop_slot(connection: Connection, slot: str) -> None:
-    """Drop the slot, waiting a while for the server to notice that its last reader died."""
-    _when_idle(connection, slot, "select pg_drop_replication_slot(%s)", [slot])
-
-
-def advance_slot(connection: Connection, slot: str, lsn: int) -> None:
-    """Let the server forget the WAL before ``lsn``, which the warehouse has stored."""
-    _when_idle(connection, slot, "select pg_replication_slot_advance(%s, %s::pg_lsn)", [slot, lsn_text(lsn)])
-
-
-def _when_idle(connection: Connection, slot: str, query: str, values: list[str], *, patience: float = 15.0) -> None:
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            connection.execute(query.encode(), values)
-            return
-        except psycopg.errors.ObjectInUse:
-            if time.monotonic() >= deadline:
-                raise TailraceError(
-                    f"slot {slot} is read by another process; stop it, or set sources.postgres.slot in tailrace.yml"
-                ) from None
-            time.sleep(0.1)
-
-
-def flush_lsn(connection: Connection) -> int:
-    """The end of what the server has made durable. (The insert position misses the last asynchronous commit.)"""
-    row = connection.execute("select (pg_current_wal_flush_lsn() - '0/0')::bigint").fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def flush_all(connection: Connection) -> None:
-    """Make durable whatever WAL has been written so far.
-
-    An asynchronous commit leaves the server's flush position inside a record. A reader of the stream runs into that
-    record and waits for its rest, on a quiet server for up to 15 seconds, until a background process writes something.
-    A synchronous commit of an empty message, which no publication carries, flushes it at once.
-    """
-    unflushed = "select pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn()"
-    if connection.execute(unflushed).fetchone() == (True,):
-        connection.execute("select pg_logical_emit_message(true, 'tailrace', '')")
-
-
-def lsn_text(lsn: int) -> str:
-    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
-
-
-def lsn_number(text: str) -> int:
-    high, _, low = text.partition("/")
-    return (int(high, 16) << 32) | int(low, 16)
-
-
-@contextmanager
-def exported_snapshot(dsn: str, slot: str, *, temporary: bool) -> Iterator[tuple[int, str]]:
-    """Create the slot and hold its snapshot: (consistent point, snapshot name), both valid inside the block.
-
-    Only a replication connection gives the snapshot at which the slot begins; a temporary slot goes with the block.
-    """
-    try:
-        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10, replication="database")
-    except psycopg.Error as error:
-        raise TailraceError(postgres_problem(dsn, error)) from None
-    with connection:
-        kind = " TEMPORARY" if temporary else ""
-        command = f"CREATE_REPLICATION_SLOT {quote(slot)}{kind} LOGICAL pgoutput (SNAPSHOT 'export')"
-        result = connection.pgconn.exec_(command.encode())
-        if result.status != psycopg.pq.ExecStatus.TUPLES_OK:
-            reason = (
-                result.error_message.decode(errors="replace").strip().splitlines()[0].removeprefix("ERROR:").strip()
-            )
-            raise TailraceError(f"slot {slot} cannot be created: {reason}; free or raise max_replication_slots")
-        point, snapshot = result.get_value(0, 1), result.get_value(0, 2)
-        assert point is not None
-        assert snapshot is not None
-        yield lsn_number(bytes(point).decode()), bytes(snapshot).decode()
-
-
-def literal(value: str) -> str:
-    return sql.Literal(value).as_string(None)
