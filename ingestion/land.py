@@ -117,22 +117,37 @@ class Landed:
         return self
 
 
-def ensure_table(con: duckdb.DuckDBPyConnection, table: RawTable) -> None:
+def present_columns(con: duckdb.DuckDBPyConnection, table: RawTable) -> dict[str, str]:
+    """Column → type of the raw table as it stands; empty when there is none."""
+    rows = con.execute(
+        "select column_name, data_type from information_schema.columns "
+        "where table_catalog = current_database() and table_schema = ? and table_name = ? order by ordinal_position",
+        [table.schema, table.name],
+    ).fetchall()
+    return {str(name): str(kind) for name, kind in rows}
+
+
+def ensure_table(con: duckdb.DuckDBPyConnection, table: RawTable, *, retype: bool = False) -> None:
     """Create the raw table if it is missing, and add the columns it lacks.
 
-    Raises TailraceError when a column that exists has another type than the contract's.
+    A column of another type than the contract's raises TailraceError, unless the caller copies its values again
+    (``retype``): then it is altered, and values that do not convert are empty until they are copied.
     """
     wanted = [(column.name, column.duck_type) for column in table.columns] + list(META)
     con.execute(f"create schema if not exists {quote(table.schema)}")
     con.execute(f"create table if not exists {table.sql} ({', '.join(f'{quote(n)} {t}' for n, t in wanted)})")
-    present = {str(row[0]): str(row[1]) for row in con.execute(f"describe {table.sql}").fetchall()}
+    present = present_columns(con, table)
     for name, kind in wanted:
         if name not in present:
             con.execute(f"alter table {table.sql} add column {quote(name)} {kind}")
         elif present[name] != kind:
-            raise TailraceError(
-                f"{table.label}.{name} is {present[name]} in the warehouse and {kind} in its contract; "
-                "restore the contract's type, or drop the raw table and its position to land it anew"
+            if not retype:
+                raise TailraceError(
+                    f"{table.label}.{name} is {present[name]} in the warehouse and {kind} in its contract; "
+                    "restore the contract's type, or drop the raw table and its position to land it anew"
+                )
+            con.execute(
+                f"alter table {table.sql} alter column {quote(name)} type {kind} using try_cast({quote(name)} as {kind})"
             )
 
 

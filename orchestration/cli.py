@@ -28,6 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document, for machi
 RegionOption = Annotated[str | None, typer.Option("--region", help="us or eu; the deployment this command speaks of.")]
 Tenants = Annotated[int | None, typer.Option("--tenants", min=4, help="Tenants of the sample company, both regions.")]
 Days = Annotated[int | None, typer.Option("--days", min=1, help="Days the company lives on its first run.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Land the product's changes as they commit, until Ctrl-C.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="The same seed makes the same company.")]
 
 
@@ -50,8 +51,13 @@ def up(tenants: Tenants = None, days: Days = None, seed: Seed = None, region: Re
 
 
 @app.command()
-def run(region: RegionOption = None, as_json: Json = False) -> None:
-    """Run the pipeline once against the configured sources."""
+def run(region: RegionOption = None, follow: Follow = False, as_json: Json = False) -> None:
+    """Run the pipeline once against the configured sources, or keep landing the change stream with --follow."""
+    if follow:
+        from orchestration.commands import follow as following
+
+        following.run(region=region, as_json=as_json)
+        return
     from orchestration.commands import run as command
 
     command.run(region=region, as_json=as_json)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from ingestion.postgres.capture import SyncReport, TableReport, sync
+from ingestion.postgres.capture import sync
+from ingestion.postgres.follow import Follower
+from ingestion.postgres.report import SyncReport, TableReport
 
-__all__ = ["SyncReport", "TableReport", "sync"]
+__all__ = ["Follower", "SyncReport", "TableReport", "sync"]

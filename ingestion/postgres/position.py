@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import duckdb
@@ -15,18 +15,15 @@ SOURCE = "postgres"
 
 @dataclass
 class Captured:
-    """A relation that was copied: the raw type of each column that is landed, and the LSN that the copy shows.
+    """A relation whose rows are landed: its object id at the source, and the raw type of each column that lands."""
 
-    Changes of the stream up to ``since`` are in the copy already.
-    """
-
+    oid: int
     columns: dict[str, str]
-    since: int
 
 
 @dataclass
 class Position:
-    """Where the stream of one database goes on, in which cluster, and what was copied before it."""
+    """Where the stream of one database goes on, in which cluster, and which relations are landed as of that point."""
 
     lsn: int
     system: str
@@ -41,20 +38,11 @@ class Position:
 
     @classmethod
     def _parse(cls, stored: dict[str, Any]) -> Position:
-        relations = {
-            name: Captured(each["columns"], lsn_number(each["since"])) for name, each in stored["relations"].items()
-        }
+        relations = {name: Captured(**each) for name, each in stored["relations"].items()}
         return cls(lsn_number(stored["lsn"]), stored["system"], relations)
-
-    def holds(self, relation: str, columns: dict[str, str]) -> bool:
-        """Whether the relation was copied with exactly these columns."""
-        known = self.relations.get(relation)
-        return known is not None and known.columns == columns
 
     def store(self, con: duckdb.DuckDBPyConnection, database: str) -> None:
         """Write it down; the caller holds the transaction that lands the rows."""
-        relations = {
-            name: {"columns": each.columns, "since": lsn_text(each.since)} for name, each in self.relations.items()
-        }
+        relations = {name: asdict(each) for name, each in self.relations.items()}
         value = {"lsn": lsn_text(self.lsn), "system": self.system, "relations": relations}
         positions.write(con, SOURCE, database, value)

@@ -1,0 +1,93 @@
+"""A source whose tables change: which columns land now, and what has to be copied before the stream can go on.
+
+A column that no contract classifies is restricted: if the publication lists it, it lands in raw, is wiped when its row
+is deleted, and goes no further; either way it is named to the operator. A column that the source dropped keeps in raw
+what was landed of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ingestion.land import RawColumn, RawTable
+from ingestion.postgres.catalog import SourceTable
+from ingestion.postgres.position import Position
+from ingestion.postgres.types import fits, raw_type, widens
+
+
+def unclassified(relations: Iterable[SourceTable]) -> dict[str, list[str]]:
+    """Raw table → names of the columns that the source has and no contract classifies."""
+    found: dict[str, set[str]] = {}
+    for relation in relations:
+        if relation.unclassified:
+            found.setdefault(relation.raw.name, set()).update(column.name for column in relation.unclassified)
+    return {table: sorted(names) for table, names in sorted(found.items())}
+
+
+def landing(relations: Sequence[SourceTable], present: Mapping[str, Mapping[str, str]]) -> list[SourceTable]:
+    """The relations with every column that they publish in their raw table, the restricted ones included.
+
+    ``present`` has the types of raw columns that exist, by table. A restricted column keeps the type that raw has if
+    every value fits; else it takes its natural one, or VARCHAR where schemas differ.
+    """
+    wanted: dict[str, dict[str, set[str]]] = {}
+    for relation in relations:
+        for column in relation.published_unclassified:
+            known = present.get(relation.raw.name, {}).get(column.name)
+            kept = known is not None and fits(column.oid, column.typmod, known)
+            kind = known if kept and known is not None else raw_type(column.oid, column.typmod)
+            wanted.setdefault(relation.raw.name, {}).setdefault(column.name, set()).add(kind)
+    extended: dict[str, RawTable] = {}
+    for relation in relations:
+        raw, extra = relation.raw, wanted.get(relation.raw.name)
+        if extra and raw.name not in extended:
+            columns = [RawColumn(name, min(kinds) if len(kinds) == 1 else "VARCHAR") for name, kinds in extra.items()]
+            extended[raw.name] = replace(raw, columns=(*raw.columns, *columns), personal=raw.personal | set(extra))
+    return [
+        replace(
+            relation,
+            raw=extended.get(relation.raw.name, relation.raw),
+            types=relation.types | {c.name: (c.oid, c.typmod) for c in relation.published_unclassified},
+        )
+        for relation in relations
+    ]
+
+
+@dataclass
+class Drift:
+    """How the published relations differ from those that the position covers."""
+
+    fresh: list[SourceTable] = field(default_factory=list)
+    """To be copied whole: new, or made anew under the same name."""
+    grown: dict[str, tuple[SourceTable, list[str]]] = field(default_factory=dict)
+    """Relation → the columns to be copied: new, or of another type than what was landed."""
+    altered: list[SourceTable] = field(default_factory=list)
+    """Columns were dropped, or widened without loss: nothing is to be copied."""
+    gone: list[str] = field(default_factory=list)
+    """No longer published."""
+
+    @property
+    def retyped(self) -> dict[str, list[str]]:
+        """Columns whose old values need not fit any more, because they will be copied again."""
+        return {name: columns for name, (_, columns) in self.grown.items()}
+
+
+def compare(position: Position, relations: Sequence[SourceTable]) -> Drift:
+    """What changed at the source since the position was stored."""
+    drift = Drift(gone=sorted(set(position.relations) - {relation.name for relation in relations}))
+    for relation in relations:
+        known = position.relations.get(relation.name)
+        if known is None or known.oid != relation.oid:
+            drift.fresh.append(relation)
+            continue
+        if new := [name for name, kind in relation.shape.items() if not _holds(known.columns.get(name), kind)]:
+            drift.grown[relation.name] = (relation, new)
+        elif known.columns != relation.shape:
+            drift.altered.append(relation)
+    return drift
+
+
+def _holds(landed: str | None, wanted: str) -> bool:
+    """Whether values landed in the one type are those that the other would show."""
+    return landed is not None and (landed == wanted or widens(landed, wanted))
