@@ -2,10 +2,9 @@
 
 Guarantees. The position commits in the warehouse transaction of the rows that it covers, and the slot advances only
 after: whenever this process dies, the next pass goes on from the stored position, and no change is lost or doubled.
-What cannot be continued so (a lost slot, a source restored from a backup) is refused, never silently copied anew.
+What cannot be continued so (a lost slot, a source restored from a backup) is refused, or copied anew where
+``on_slot_lost`` or ``resnapshot`` says so; never silently.
 """
-
-# ruff: noqa: S608 - identifiers are the contracts' and the catalog's, each quoted; values are bound or escaped
 
 from __future__ import annotations
 
@@ -22,17 +21,24 @@ import psycopg
 from ingestion import land
 from ingestion.land import Landed, RawTable
 from ingestion.postgres.apply import Applier
-from ingestion.postgres.catalog import SourceTable, check_server, discover
-from ingestion.postgres.connection import Connection, connect, flush_all, flush_lsn, lsn_text
-from ingestion.postgres.position import SOURCE, Captured, Position
+from ingestion.postgres.catalog import SourceTable, discover, read_source
+from ingestion.postgres.checks import findings, require
+from ingestion.postgres.connection import Connection, connect, flush_all, lsn_text
+from ingestion.postgres.position import Captured, Position
 from ingestion.postgres.reader import open_snapshot, snapshot_query
 from ingestion.postgres.slots import (
+    Cluster,
+    StreamLostError,
     advance_slot,
+    check_continuity,
     drop_slot,
     exported_snapshot,
     find_slot,
+    lag,
+    release_wal,
     slot_name,
     sole_reader,
+    source_present,
 )
 from ingestion.postgres.stream import BATCH_MESSAGES, Stream
 from pii_policies import load_contracts
@@ -58,7 +64,9 @@ class TableReport:
 class SyncReport:
     """One pass over one source database. ``lsn`` is the position that the warehouse has now.
 
-    ``lag_bytes`` is WAL written since the pass looked for the end of the stream, ``lag_seconds`` the age of that look.
+    ``lag_bytes`` is WAL written since the pass looked for the end of the stream, ``lag_seconds`` the age of that look,
+    0 when nothing was written. ``retained_bytes`` is WAL that the slot holds on the server, ``safe_bytes`` what may be
+    written before the server invalidates it (None: no limit). ``warnings`` are lines with their remedies.
     """
 
     database: str
@@ -66,6 +74,9 @@ class SyncReport:
     lsn: str = "0/0"
     lag_bytes: int = 0
     lag_seconds: float = 0.0
+    retained_bytes: int = 0
+    safe_bytes: int | None = None
+    warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -93,10 +104,12 @@ def sync(
     tables: Sequence[RawTable] | None = None,
     progress: Progress | None = None,
     batch_messages: int = BATCH_MESSAGES,
+    resnapshot: bool = False,
 ) -> list[SyncReport]:
     """Bring the raw tables up to the present of every source database, or of ``database`` alone.
 
     ``tables`` defaults to those of the contracts; a batch ends with the transaction that passes ``batch_messages``.
+    With ``resnapshot`` the tables are copied anew, whatever was landed before.
     Raises TailraceError, one line with its remedy, when a source cannot be captured whole; databases that were done
     before it stay done.
     """
@@ -120,6 +133,8 @@ def sync(
             warehouse=warehouse,
             progress=progress or _silent,
             batch_messages=batch_messages,
+            resnapshot=resnapshot,
+            resnapshot_if_lost=config.on_slot_lost == "resnapshot",
         )
         with _one_line(dsn, warehouse):
             reports.append(capture.run())
@@ -154,37 +169,68 @@ class _Capture:
     warehouse: DuckDBWarehouse
     progress: Progress
     batch_messages: int
+    resnapshot: bool
+    resnapshot_if_lost: bool
     report: SyncReport = field(init=False)
 
     def run(self) -> SyncReport:
         began = time.monotonic()
         self.report = SyncReport(self.database)
         with connect(self.dsn) as connection, sole_reader(connection, self.slot, on_wait=self.progress):
-            system = check_server(connection, database=self.database, publication=self.publication)
-            relations = discover(
+            source = read_source(
                 connection,
-                database=self.database,
                 publication=self.publication,
+                slot=self.slot,
                 patterns=self.patterns,
                 tables=self.tables,
             )
+            found = findings(connection, source, database=self.database, patterns=self.patterns, tables=self.tables)
+            self.report.warnings += require(list(found))
+            relations = discover(source, self.tables)
+            cluster = Cluster(source.server["system"], source.server["timeline"])
             position = self._prepare()
+            if position is not None:
+                position = self._continue(connection, cluster, position)
             if position is None:
-                position = self._first_snapshot(connection, system, relations)
+                self._refuse_dropped(relations)
+                position = self._first_snapshot(connection, cluster, relations)
             else:
-                self._check_slot(connection, system, position)
                 self._forget_unpublished(position, relations)
             fresh = [table for table in relations if not position.holds(table.name, table.shape)]
             if fresh:
+                self._refuse_dropped(fresh)
                 self._join(connection, position, relations, fresh)
-            looked = time.monotonic()
-            upto = flush_lsn(connection)
+            upto, now = source_present(connection)
             self._stream(connection, position, relations, upto)
-            self.report.lsn = lsn_text(position.lsn)
-            self.report.lag_bytes = max(0, flush_lsn(connection) - max(upto, position.lsn))
-            self.report.lag_seconds = time.monotonic() - looked
+            self._complete(connection, position, upto, now)
         self.report.seconds = time.monotonic() - began
         return self.report
+
+    def _complete(self, connection: Connection, position: Position, upto: int, now: str) -> None:
+        """Store that the warehouse holds all of the source as it was ``now``, and report how far the source went on."""
+        release_wal(connection, self.slot)
+        slot = find_slot(connection, self.slot)
+        position.complete_lsn, position.complete_until = max(upto, position.lsn), now
+        position.restart = slot.restart if slot is not None else 0
+        self._store(position)
+        behind = lag(connection, self.slot, position.complete_lsn, now)
+        self.report.lsn = lsn_text(position.lsn)
+        if behind is not None:
+            self.report.lag_bytes, self.report.lag_seconds = behind.bytes, behind.seconds or 0.0
+            self.report.retained_bytes, self.report.safe_bytes = behind.retained_bytes, behind.safe_bytes
+
+    def _store(self, position: Position) -> None:
+        with self.warehouse.writer(f"position of {self.database}", on_wait=self.progress) as con, transaction(con):
+            position.store(con, self.database)
+
+    def _refuse_dropped(self, relations: Sequence[SourceTable]) -> None:
+        """A copy without a column that the contract lands would fill it with NULL."""
+        for table in relations:
+            if table.dropped:
+                raise TailraceError(
+                    f"{self.database}: {table.name} has no column {table.dropped[0]}, which the contract lands; "
+                    "restore it in the source, or take it out of the contract"
+                )
 
     def _prepare(self) -> Position | None:
         with self.warehouse.writer(f"preparing raw tables of {self.database}", on_wait=self.progress) as con:
@@ -197,32 +243,40 @@ class _Capture:
         with self.warehouse.reader(f"position of {self.database}") as con:
             return Position.read(con, self.database)
 
-    def _check_slot(self, connection: Connection, system: str, position: Position) -> None:
+    def _continue(self, connection: Connection, cluster: Cluster, position: Position) -> Position | None:
+        """The position if the stream goes on from it, None to begin anew. Raises StreamLostError."""
+        if self.resnapshot:
+            self._start_over(connection, "asked for")
+            return None
+        try:
+            self._check_slot(connection, cluster, position)
+        except StreamLostError as lost:
+            if not self.resnapshot_if_lost:
+                raise
+            self.report.warnings.append(f"{self.database}: copied anew, {lost.problem}")
+            self._start_over(connection, lost.problem)
+            return None
+        return position
+
+    def _check_slot(self, connection: Connection, cluster: Cluster, position: Position) -> None:
         """Refuse to go on where changes are missing; repeat an advance that a death has prevented."""
-        where = f"{self.database}: slot {self.slot}"
-        anew = (
-            "to copy its tables anew, run in the warehouse: "
-            f"delete from tailrace.positions where source = '{SOURCE}' and stream = '{self.database}'"
+        note = check_continuity(
+            connection, self.dsn, database=self.database, slot=self.slot, position=position, cluster=cluster
         )
+        if note is not None:
+            self.report.warnings.append(f"{self.database}: {note}; the stream goes on")
+        position.timeline = cluster.timeline
         slot = find_slot(connection, self.slot)
-        if system != position.system:
-            raise TailraceError(f"{self.database}: another PostgreSQL cluster than the one that was captured; {anew}")
-        if slot is None:
-            raise TailraceError(f"{where} is gone, changes since {lsn_text(position.lsn)} are lost; {anew}")
-        if slot.lost:
-            raise TailraceError(f"{where} was invalidated (max_slot_wal_keep_size), changes are lost; {anew}")
-        if flush_lsn(connection) < position.lsn:
-            raise TailraceError(
-                f"{self.database}: the source is behind {lsn_text(position.lsn)}, which was landed from it "
-                f"(restored from a backup?); {anew}"
-            )
-        if slot.confirmed > position.lsn:
-            raise TailraceError(
-                f"{where} was advanced to {lsn_text(slot.confirmed)} by someone else, "
-                f"changes since {lsn_text(position.lsn)} are lost; {anew}"
-            )
-        if slot.confirmed < position.lsn:
+        if slot is not None and slot.confirmed < position.lsn:
             advance_slot(connection, self.slot, position.lsn)
+
+    def _start_over(self, connection: Connection, why: str) -> None:
+        """Forget the position first: a slot without one is taken for a killed snapshot's, and dropped."""
+        self.progress(f"{self.database}: copying its tables anew ({why})")
+        with self.warehouse.writer(f"position of {self.database}", on_wait=self.progress) as con, transaction(con):
+            Position.forget(con, self.database)
+        if find_slot(connection, self.slot) is not None:
+            drop_slot(connection, self.slot)
 
     def _forget_unpublished(self, position: Position, relations: Sequence[SourceTable]) -> None:
         """A relation that left the publication misses changes from now on: should it return, it is copied anew."""
@@ -230,17 +284,16 @@ class _Capture:
         if gone:
             for name in gone:
                 del position.relations[name]
-            with self.warehouse.writer(f"position of {self.database}", on_wait=self.progress) as con, transaction(con):
-                position.store(con, self.database)
+            self._store(position)
 
-    def _first_snapshot(self, connection: Connection, system: str, relations: Sequence[SourceTable]) -> Position:
+    def _first_snapshot(self, connection: Connection, cluster: Cluster, relations: Sequence[SourceTable]) -> Position:
         """A new slot, and the tables as they were when it began. A slot without a position is a killed snapshot's."""
         if find_slot(connection, self.slot) is not None:
             drop_slot(connection, self.slot)
         try:
             with exported_snapshot(self.dsn, self.slot, temporary=False) as (lsn, snapshot):
                 failpoint("after_slot_creation")
-                position = Position(lsn, system)
+                position = Position(lsn, cluster.system, timeline=cluster.timeline)
                 self._copy(position, relations, snapshot)
         except BaseException:
             with suppress(psycopg.Error, TailraceError):
