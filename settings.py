@@ -38,6 +38,7 @@ class PostgresSource(_Section):
     silo_databases: str | None = None
     publication: str = "tailrace"
     slot: str = "tailrace"
+    on_slot_lost: Literal["fail", "resnapshot"] = "fail"
 
 
 class StripeSource(_Section):

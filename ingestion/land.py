@@ -69,6 +69,8 @@ class RawTable:
     columns: tuple[RawColumn, ...]
     key: tuple[str, ...]
     personal: frozenset[str]
+    excluded: frozenset[str] = frozenset()
+    """Columns of the contract that never land."""
 
     @property
     def label(self) -> str:
@@ -97,6 +99,7 @@ def raw_table(contract: Table) -> RawTable:
         columns=tuple(RawColumn(column.name, column.type) for column in contract.landed),
         key=contract.key,
         personal=contract.personal,
+        excluded=frozenset(c.name for c in contract.columns if c.derived is None and not c.data_class.lands),
     )
 
 

@@ -37,6 +37,12 @@ def write(connection: duckdb.DuckDBPyConnection, source: str, stream: str, posit
     )
 
 
+def remove(connection: duckdb.DuckDBPyConnection, source: str, stream: str) -> None:
+    """Forget the position; the caller holds the transaction."""
+    connection.execute(_TABLE)
+    connection.execute("delete from tailrace.positions where source = ? and stream = ?", [source, stream])
+
+
 def stamp(connection: duckdb.DuckDBPyConnection) -> datetime:
     """The moment of a landing, later than that of every landing before it even if the clock was set back.
 

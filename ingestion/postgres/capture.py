@@ -3,7 +3,8 @@
 Guarantees. The position commits in the warehouse transaction of the rows that it covers, and the slot advances only
 after: whenever this process dies, the next pass goes on from the stored position, and no change is lost or doubled.
 Between two commits raw shows every captured table as of one point of the source's history.
-What cannot be continued so (a lost slot, a source restored from a backup) is refused, never silently copied anew.
+What cannot be continued so (a lost slot, a source restored from a backup) is refused, or copied anew where
+``on_slot_lost`` or ``resnapshot`` says so; never silently.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import duckdb
 import psycopg
@@ -21,12 +23,26 @@ from ingestion import land
 from ingestion.land import RawTable
 from ingestion.postgres import drift
 from ingestion.postgres.apply import Applier
-from ingestion.postgres.catalog import SourceTable, check_server, discover, existing_tables
+from ingestion.postgres.catalog import SourceTable, discover, existing_tables, read_source
+from ingestion.postgres.checks import findings, require
 from ingestion.postgres.connection import Connection, connect, flush_all, flush_lsn, lsn_text
 from ingestion.postgres.drift import Drift
-from ingestion.postgres.position import SOURCE, Captured, Position
+from ingestion.postgres.position import Captured, Position
 from ingestion.postgres.report import SyncReport
-from ingestion.postgres.slots import advance_slot, drop_slot, exported_snapshot, find_slot, slot_name, sole_reader
+from ingestion.postgres.slots import (
+    Cluster,
+    StreamLostError,
+    advance_slot,
+    check_continuity,
+    drop_slot,
+    exported_snapshot,
+    find_slot,
+    lag,
+    release_wal,
+    slot_name,
+    sole_reader,
+    source_present,
+)
 from ingestion.postgres.snapshot import Snapshot
 from ingestion.postgres.stream import BATCH_MESSAGES, Stream
 from pii_policies import load_contracts
@@ -36,6 +52,8 @@ from warehouse.duckdb_engine import warehouse_problem
 from warehouse.failpoints import failpoint
 
 Progress = Callable[[str], None]
+COMPLETE_SECONDS = 10.0
+"""A pass that lands nothing writes down that the warehouse is complete this seldom: a write costs more than a look."""
 
 
 def sync(
@@ -46,10 +64,12 @@ def sync(
     tables: Sequence[RawTable] | None = None,
     progress: Progress | None = None,
     batch_messages: int = BATCH_MESSAGES,
+    resnapshot: bool = False,
 ) -> list[SyncReport]:
     """Bring the raw tables up to the present of every source database, or of ``database`` alone.
 
     ``tables`` defaults to those of the contracts; a batch ends with the transaction that passes ``batch_messages``.
+    With ``resnapshot`` the tables are copied anew, whatever was landed before.
     Raises TailraceError, one line with its remedy, when a source cannot be captured whole; databases that were done
     before it stay done.
     """
@@ -58,8 +78,10 @@ def sync(
         if database not in databases:
             raise TailraceError(f"{database} is not a source database; there are {', '.join(databases)}")
         databases = {database: databases[database]}
-    options = {"tables": tables, "progress": progress, "batch_messages": batch_messages}
-    return [capture_of(settings, warehouse, name, dsn, **options).run() for name, dsn in databases.items()]
+    captures = [
+        capture_of(settings, warehouse, name, dsn, tables=tables, progress=progress) for name, dsn in databases.items()
+    ]
+    return [replace(each, batch_messages=batch_messages, resnapshot=resnapshot).run() for each in captures]
 
 
 def capture_of(
@@ -70,26 +92,22 @@ def capture_of(
     *,
     tables: Sequence[RawTable] | None = None,
     progress: Progress | None = None,
-    batch_messages: int = BATCH_MESSAGES,
 ) -> Capture:
     """The capture of one source database as ``tailrace.yml`` and the contracts describe it."""
     config = settings.sources.postgres
+    if tables is None:
+        tables = [land.raw_table(table) for table in load_contracts().raw_tables("app")]
     return Capture(
         database=database,
         dsn=dsn,
         slot=slot_name(config.slot, database),
         publication=config.publication,
         patterns=config.schemas,
-        tables=contracted_tables() if tables is None else tables,
+        tables=tables,
         warehouse=warehouse,
         progress=progress or _silent,
-        batch_messages=batch_messages,
+        resnapshot_if_lost=config.on_slot_lost == "resnapshot",
     )
-
-
-def contracted_tables() -> list[RawTable]:
-    """The raw tables that the product's contract lands."""
-    return [land.raw_table(table) for table in load_contracts().raw_tables("app")]
 
 
 def _silent(message: str) -> None:
@@ -120,7 +138,10 @@ class Capture:
     warehouse: DuckDBWarehouse
     progress: Progress
     batch_messages: int = BATCH_MESSAGES
-    _report: SyncReport = field(init=False)
+    resnapshot: bool = False
+    resnapshot_if_lost: bool = False
+    _report: SyncReport = field(init=False, repr=False)
+    _aliases: Mapping[int, int] = field(init=False, repr=False)
 
     def run(self) -> SyncReport:
         """One pass over a connection of its own."""
@@ -137,26 +158,23 @@ class Capture:
         return self._report
 
     def _pass(self, connection: Connection) -> None:
-        system = check_server(connection, database=self.database, publication=self.publication)
-        relations, position = self._prepare(
-            discover(
-                connection,
-                database=self.database,
-                publication=self.publication,
-                patterns=self.patterns,
-                tables=self.tables,
-            )
+        source = read_source(
+            connection, publication=self.publication, slot=self.slot, patterns=self.patterns, tables=self.tables
         )
+        found = findings(connection, source, database=self.database, patterns=self.patterns, tables=self.tables)
+        self._report.warnings += require(list(found))
+        self._aliases = source.aliases
+        relations, position = self._prepare(discover(source, self.tables))
+        cluster = Cluster(source.server["system"], source.server["timeline"])
+        if position is not None:
+            position = self._continue(connection, cluster, position)
         if position is None:
-            position = self._begin(connection, system, relations)
+            position = self._begin(connection, cluster, relations)
         else:
-            self._check_slot(connection, system, position)
             self._adapt(connection, position, relations)
-        looked, upto = time.monotonic(), flush_lsn(connection)
-        self._stream(connection, position, relations, upto)
-        self._report.lsn = lsn_text(position.lsn)
-        self._report.lag_bytes = max(0, flush_lsn(connection) - max(upto, position.lsn))
-        self._report.lag_seconds = time.monotonic() - looked
+        upto, now = source_present(connection)
+        self._stream(connection, position, relations, upto, now=now)
+        self._finish(connection, position, upto, now)
 
     def _writer(self, purpose: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         return self.warehouse.writer(f"{purpose} of {self.database}", on_wait=self.progress)
@@ -165,13 +183,44 @@ class Capture:
         """The relations with all that they land, raw tables that can hold it, and how far they have been landed."""
         self._report.unclassified = drift.unclassified(published)
         with self._writer("raw tables") as con, transaction(con):
-            relations = drift.landing(published, {table.name: land.present_columns(con, table) for table in self.tables})
+            present = {table.name: land.present_columns(con, table) for table in self.tables}
+            relations = drift.landing(published, present)
             wanted = {table.name: table for table in self.tables} | {each.raw.name: each.raw for each in relations}
             for table in wanted.values():
                 land.ensure_table(con, table, retype=True)
             return relations, Position.read(con, self.database)
 
-    def _begin(self, connection: Connection, system: str, relations: Sequence[SourceTable]) -> Position:
+    # going on, or beginning
+
+    def _continue(self, connection: Connection, cluster: Cluster, position: Position) -> Position | None:
+        """The position if the stream goes on from it, None to begin anew. Raises StreamLostError."""
+        if self.resnapshot:
+            self._start_over(connection, "asked for")
+            return None
+        try:
+            note = check_continuity(
+                connection, self.dsn, database=self.database, slot=self.slot, position=position, cluster=cluster
+            )
+        except StreamLostError as lost:
+            if not self.resnapshot_if_lost:
+                raise
+            self._warn(f"copied anew, {lost.problem}")
+            self._start_over(connection, lost.problem)
+            return None
+        if note is not None:
+            self._warn(f"{note}; the stream goes on")
+        position.timeline = cluster.timeline
+        return position
+
+    def _start_over(self, connection: Connection, why: str) -> None:
+        """Forget the position first: a slot without one is taken for a killed beginning's, and dropped."""
+        self.progress(f"{self.database}: copying its tables anew ({why})")
+        with self._writer("position") as con, transaction(con):
+            Position.forget(con, self.database)
+        if find_slot(connection, self.slot) is not None:
+            drop_slot(connection, self.slot)
+
+    def _begin(self, connection: Connection, cluster: Cluster, relations: Sequence[SourceTable]) -> Position:
         """A new slot, and the tables as they were when it began.
 
         The position is stored before anything is copied, so that a copy that dies is gone on with. A slot without a
@@ -181,9 +230,9 @@ class Capture:
             drop_slot(connection, self.slot)
         stored = False
         try:
-            with self._snapshot(system, slot=self.slot) as snapshot:
+            with self._snapshot(cluster.system, slot=self.slot) as snapshot:
                 failpoint("after_slot_creation")
-                position = Position(snapshot.lsn, system)
+                position = Position(snapshot.lsn, cluster.system, timeline=cluster.timeline)
                 with self._writer("position") as con, transaction(con):
                     position.store(con, self.database)
                 stored = True
@@ -195,8 +244,9 @@ class Capture:
             raise
         return position
 
+    # following what changed at the source's tables
+
     def _adapt(self, connection: Connection, position: Position, relations: Sequence[SourceTable]) -> None:
-        """Follow what changed at the source's tables since the last pass."""
         changes = drift.compare(position, relations)
         if changes.gone or changes.altered:
             self._let_go(connection, position, changes)
@@ -212,7 +262,7 @@ class Capture:
 
     @contextmanager
     def _snapshot(self, system: str, *, slot: str | None = None) -> Iterator[Snapshot]:
-        """The source as of a new slot's beginning: ``slot``, or one that lasts as long as the block."""
+        """The source as of the beginning of a new slot: ``slot``, or one that lasts as long as the block."""
         name = slot or f"tailrace_join_{secrets.token_hex(6)}"
         with exported_snapshot(self.dsn, name, temporary=slot is None) as (lsn, snapshot):
             yield Snapshot(
@@ -239,10 +289,12 @@ class Capture:
                 del position.relations[name]
                 schema, _, table = name.partition(".")
                 if name in existing:
-                    self._warn(f"{name}: no longer in publication {self.publication}; its raw rows stand still")
+                    self._warn(f"{name}: not in publication {self.publication} any more; its raw rows stand as they are")
                 elif table in by_name:
-                    raw, origin = by_name[table], f"{self.database}.{schema}"
-                    landed = land.truncate(con, raw, origin=origin, at=now, extracted_at=now, lsn=position.lsn)
+                    origin = f"{self.database}.{schema}"
+                    landed = land.truncate(
+                        con, by_name[table], origin=origin, at=now, extracted_at=now, lsn=position.lsn
+                    )
                     self._report.table(table).deleted += landed.deleted
             for relation in changes.altered:
                 position.relations[relation.name] = Captured(relation.oid, relation.shape)
@@ -284,7 +336,7 @@ class Capture:
             if relation.dropped:
                 raise TailraceError(
                     f"{self.database}: {relation.name} has no column {relation.dropped[0]}, which the contract lands; "
-                    "add it to the table or take it out of the contract"
+                    "restore it in the source, or take it out of the contract"
                 )
         copied = snapshot.copy(
             fresh, meanwhile=lambda: self._stream(connection, position, relations, flush_lsn(connection))
@@ -307,6 +359,8 @@ class Capture:
             self._report.table(table).snapshotted += report.rows
             self._report.table(table).bytes += report.bytes
 
+    # the stream
+
     def _stream(
         self,
         connection: Connection,
@@ -314,17 +368,16 @@ class Capture:
         relations: Sequence[SourceTable],
         upto: int,
         *,
+        now: str | None = None,
         lenient: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Land every transaction that committed between the position and ``upto``, in bounded batches.
 
-        Relations that the position does not cover are passed over: they join by a copy. ``lenient`` names columns
-        whose values are copied again afterwards, because they changed their type.
+        Relations that the position does not cover are passed over: they join by a copy. ``now`` is the source's clock
+        when ``upto`` was its present; ``lenient`` names columns whose values are copied again afterwards.
         """
-        if upto <= position.lsn:
-            return
         captured = [relation for relation in relations if relation.name in position.relations]
-        if not captured:
+        if upto <= position.lsn or not captured:
             return
         flush_all(connection)
         # The slot must stand at the position before it is copied: the copy begins where the slot does.
@@ -333,15 +386,19 @@ class Capture:
             advance_slot(connection, self.slot, position.lsn)
 
         def store(con: duckdb.DuckDBPyConnection, lsn: int) -> None:
-            replace(position, lsn=lsn).store(con, self.database)
+            reached = replace(position, lsn=lsn, restart=slot.restart if slot is not None else 0)
+            if now is not None and lsn >= upto:
+                reached.complete_lsn, reached.complete_until = lsn, now
+            reached.store(con, self.database)
 
         def landed(lsn: int, applier: Applier) -> None:
             position.lsn = lsn
+            if now is not None and lsn >= upto:
+                position.complete_lsn, position.complete_until = lsn, now
             self._count(applier)
             advance_slot(connection, self.slot, lsn)
 
-        tables = {relation.name: relation.raw for relation in captured}
-        stream = self._stream_of(self.slot, tables, captured)
+        stream = self._stream_of(self.slot, {relation.name: relation.raw for relation in captured}, captured)
         replace(stream, store=store, landed=landed, lenient=lenient or {}).run(position.lsn, upto)
 
     def _stream_of(self, slot: str, tables: Mapping[str, RawTable], relations: Sequence[SourceTable]) -> Stream:
@@ -356,15 +413,26 @@ class Capture:
             store=lambda con, lsn: None,
             landed=lambda lsn, applier: None,
             progress=self.progress,
+            aliases=self._aliases,
             binary=all(relation.binary for relation in relations),
             batch_messages=self.batch_messages,
         )
 
-    def _check_slot(self, connection: Connection, system: str, position: Position) -> None:
-        """Refuse to go on where changes are missing; repeat an advance that a death has prevented."""
+    def _finish(self, connection: Connection, position: Position, upto: int, now: str) -> None:
+        """Write down that the warehouse is complete, let go of WAL, and report how far the source went on meanwhile."""
+        release_wal(connection, self.slot)
+        if _seconds(position.complete_until, now) > COMPLETE_SECONDS:
+            position.complete_lsn, position.complete_until = max(upto, position.lsn), now
+            with self._writer("position") as con, transaction(con):
+                position.store(con, self.database)
+        behind = lag(connection, self.slot, max(upto, position.lsn), now)
+        self._report.lsn = lsn_text(position.lsn)
+        if behind is not None:
+            self._report.lag_bytes, self._report.lag_seconds = behind.bytes, behind.seconds or 0.0
+            self._report.retained_bytes, self._report.safe_bytes = behind.retained_bytes, behind.safe_bytes
 
     def _warn(self, message: str) -> None:
-        self._report.warnings.append(message)
+        self._report.warnings.append(f"{self.database}: {message}")
         self.progress(f"{self.database}: {message}")
 
     def _count(self, applier: Applier) -> None:
@@ -375,3 +443,10 @@ class Capture:
             report.bytes += applier.landed[name].bytes
         if applier.changes:
             self.progress(f"{self.database}: {sum(applier.changes.values()):,} changes landed")
+
+
+def _seconds(earlier: str | None, later: str) -> float:
+    """Between two moments in ISO 8601; without the earlier one, for ever."""
+    if earlier is None:
+        return float("inf")
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()

@@ -1,45 +1,190 @@
-"""What a source database offers for capture, and what stands in the way, said in one line with its remedy."""
+"""What a source offers for capture: its server, its publication, its slot and its tables, read in one round trip.
+
+Nothing is judged here; ``checks`` says what stands in the way, and how to mend it.
+"""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from psycopg import Cursor
 
 from ingestion.land import RawTable
 from ingestion.postgres.connection import Connection
-from ingestion.postgres.types import binary_decodable, fits
-from settings import TailraceError
-from warehouse import quote
+from ingestion.postgres.types import TEXT, binary_decodable
 
-# Rows of published tables: what may be read (grants, row-level security) and how deletes name their row.
-_PUBLISHED = """
-with own_policies as (
-    select polrelid, polpermissive, pg_get_expr(polqual, polrelid) = 'true' as everything from pg_policy
-    where polcmd in ('r', '*')
-    and (polroles = '{0}' or exists (select 1 from unnest(polroles) as r where pg_has_role(r, 'usage')))
-)
-select p.schemaname, p.tablename, p.rowfilter, p.attnames::text[], c.relreplident::text,
-    has_schema_privilege(n.oid, 'usage') as may_enter,
-    (select array_agg(a.attname::text || ' ' || a.atttypid || ' ' || a.atttypmod order by a.attnum)
-        from pg_attribute as a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
-    (select coalesce(array_agg(a.attname::text), '{}') from pg_attribute as a
-        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-        and not has_column_privilege(c.oid, a.attnum, 'select')) as hidden,
-    (select array_agg(a.attname::text) from pg_index as i join pg_attribute as a
-        on a.attrelid = c.oid and a.attnum = any(i.indkey)
-        where i.indrelid = c.oid
-        and case c.relreplident when 'i' then i.indisreplident else i.indisprimary end) as identity,
-    row_security_active(c.oid) and (
-        not exists (select 1 from own_policies as y where y.polrelid = c.oid and y.polpermissive and y.everything)
-        or exists (select 1 from own_policies as y
-            where y.polrelid = c.oid and not y.polpermissive and not y.everything)
-    ) as rows_hidden
-from pg_publication_tables as p
-join pg_namespace as n on n.nspname = p.schemaname
-join pg_class as c on c.relnamespace = n.oid and c.relname = p.tablename
-where p.pubname = %s order by p.schemaname, p.tablename
+# What depends on the version goes through to_jsonb: a column that an older server lacks is null, not an error.
+_SERVER = """
+select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
+    pg_is_in_recovery() as standby, current_user::text as role, current_database()::text as name,
+    (select rolreplication or rolsuper from pg_roles where rolname = current_user) as may_replicate,
+    (select system_identifier::text from pg_control_system()) as system,
+    case when not pg_is_in_recovery() then ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int
+        end as timeline,
+    case when not pg_is_in_recovery() then (pg_current_wal_flush_lsn() - '0/0')::bigint end as flushed,
+    current_setting('max_replication_slots')::int as slots_max,
+    (select count(*) from pg_replication_slots) as slots_used,
+    current_setting('max_wal_senders')::int as senders_max,
+    (select count(*) from pg_stat_get_wal_senders()) as senders_used,
+    pg_size_bytes(current_setting('max_slot_wal_keep_size')) as keep_bytes,
+    pg_size_bytes(current_setting('logical_decoding_work_mem')) as decoding_bytes,
+    extract(epoch from coalesce(current_setting('idle_replication_slot_timeout', true), '0')::interval)::int
+        as idle_seconds,
+    (select to_jsonb(u) from pg_publication as u where u.pubname = %(publication)s) as publication,
+    (select to_jsonb(s) || jsonb_build_object('restart', s.restart_lsn - '0/0')
+        from pg_replication_slots as s where s.slot_name = %(slot)s) as slot
 """
+_TYPES = "select oid, typtype::text, typbasetype, typtypmod from pg_type where typtype in ('d', 'e')"
+# One row a table that bears a contract's name. Lists come as text, so that equal ones are read once.
+_RELATIONS = """
+with published as materialized (
+    select t.relid, t.attrs::int2[]::text as attrs, pg_get_expr(t.qual, t.relid) as row_filter
+    from pg_publication as u, lateral pg_get_publication_tables(u.pubname) as t where u.pubname = %(publication)s
+),
+members as materialized (
+    select r.prrelid as relid, r.prattrs is not null as listed
+    from pg_publication as u join pg_publication_rel as r on r.prpubid = u.oid where u.pubname = %(publication)s
+),
+schemas as materialized (
+    select r.pnnspid as nspid
+    from pg_publication as u join pg_publication_namespace as r on r.pnpubid = u.oid where u.pubname = %(publication)s
+),
+policies as materialized (
+    select polrelid, polname, polpermissive, pg_get_expr(polqual, polrelid) = 'true' as everything from pg_policy
+    where polcmd in ('r', '*')
+    and (polroles = '{{0}}' or exists (select 1 from unnest(polroles) as r where pg_has_role(r, 'usage')))
+)
+select c.oid::bigint as oid, n.nspname::text as schema, c.relname::text as name, c.relkind::text as kind, c.relpersistence = 'p' as logged,
+    c.relreplident::text as identity, p.relid is not null as published, p.attrs as published_columns, p.row_filter,
+    m.relid is not null or s.nspid is not null as member, coalesce(m.listed, false) as listed,
+    has_schema_privilege(n.oid, 'usage') as may_enter, a.columns, i.indexes, l.leaves,
+    row_security_active(c.oid) and not exists (
+        select 1 from policies as y where y.polrelid = c.oid and y.polpermissive and y.everything
+    ) as rows_hidden,
+    row_security_active(c.oid) and exists (
+        select 1 from policies as y where y.polrelid = c.oid and not y.polpermissive and not y.everything
+    ) as rows_restricted,
+    case when c.relrowsecurity then (select array_agg(y.polname::text) from pg_policy as y where y.polrelid = c.oid)
+        end as policies
+from (
+    select *, has_table_privilege(oid, 'select') as may_read from pg_class
+    where relkind in ('r', 'p', 'f', 'v', 'm') and relname = any(%(names)s) offset 0
+) as c
+join pg_namespace as n on n.oid = c.relnamespace
+left join published as p on p.relid = c.oid
+left join members as m on m.relid = c.oid
+left join schemas as s on s.nspid = n.oid
+cross join lateral (
+    select to_json(array_agg(concat_ws(' ', a.attnum, a.atttypid, a.atttypmod, a.attnotnull,
+        case a.attgenerated when '' then '-' else a.attgenerated end,
+        c.may_read or (a.attacl is not null and has_column_privilege(c.oid, a.attnum, 'select')), a.attname)
+        order by a.attnum))::text as columns
+    from pg_attribute as a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+) as a
+cross join lateral ({indexes}) as i
+left join lateral (
+    select to_json(array_agg(json_build_object('schema', ln.nspname, 'name', lc.relname, 'identity', lc.relreplident,
+        'indexes', li.indexes::json, 'names', (
+            select json_object_agg(la.attnum, la.attname) from pg_attribute as la
+            where la.attrelid = lc.oid and la.attnum > 0 and not la.attisdropped))))::text as leaves
+    from pg_partition_tree(c.oid) as t
+    join pg_class as lc on lc.oid = t.relid join pg_namespace as ln on ln.oid = lc.relnamespace
+    cross join lateral ({leaf_indexes}) as li
+    where t.isleaf
+) as l on c.relkind = 'p'
+order by 1, 2
+"""
+# Unique indexes that can name a row: not partial, not deferred, not of expressions.
+_INDEXES = """
+    select to_json(array_agg(concat_ws(' ', x.indisprimary, x.indisreplident,
+        array_to_string((x.indkey::int2[])[0:x.indnkeyatts - 1], ','), xc.relname) order by xc.relname))::text
+        as indexes
+    from pg_index as x join pg_class as xc on xc.oid = x.indexrelid
+    where x.indrelid = {}.oid and x.indisunique and x.indimmediate and x.indisvalid
+        and x.indpred is null and x.indexprs is null
+"""
+_RELATIONS = _RELATIONS.format(indexes=_INDEXES.format("c"), leaf_indexes=_INDEXES.format("lc"))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the source as it is now. ``generated`` is ``s`` (stored), ``v`` (virtual) or empty."""
+
+    number: int
+    name: str
+    oid: int
+    typmod: int
+    not_null: bool
+    generated: str
+    readable: bool
+
+
+@dataclass(frozen=True)
+class Index:
+    """A unique index whose columns (attribute numbers) can name a row."""
+
+    name: str
+    columns: tuple[int, ...]
+    primary: bool
+    identity: bool
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A partition that holds rows: deletes and updates name their row by its identity, not by the root's."""
+
+    schema: str
+    name: str
+    identity: str
+    names: frozenset[str] | None
+    """Columns of its identity; None for all (full)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relation:
+    """A table of the source that bears the name of a contract's, published or not."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    logged: bool
+    identity: str
+    """``d`` (primary key), ``i`` (an index), ``f`` (the whole row) or ``n`` (nothing)."""
+    published: bool
+    published_numbers: frozenset[int] | None
+    """None for all that are not generated."""
+    row_filter: str | None
+    member: bool
+    """Of the publication, itself or by its schema; a partitioned table may be one without being published."""
+    listed: bool
+    """Whether the publication lists its columns."""
+    may_enter: bool
+    rows_hidden: bool
+    rows_restricted: bool
+    policies: tuple[str, ...]
+    columns: tuple[Column, ...]
+    indexes: tuple[Index, ...]
+    leaves: tuple[Leaf, ...]
+
+    @cached_property
+    def by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    @property
+    def identity_names(self) -> frozenset[str] | None:
+        """The columns by which a delete names its row; None for all of them, empty for none."""
+        return _identity(self.identity, self.indexes, {column.number: column.name for column in self.columns})
+
+    def publishes(self, column: Column) -> bool:
+        if self.published_numbers is None:
+            return self.published and not column.generated
+        return column.number in self.published_numbers
 
 
 @dataclass(frozen=True)
@@ -49,8 +194,16 @@ class SourceTable:
     schema: str
     raw: RawTable
     types: dict[str, tuple[int, int]]
-    """Column → (type OID, type modifier), of the raw table's columns."""
+    """Column → (type OID, type modifier), of the raw table's columns; a domain's base type, text for an enum."""
     row_filter: str | None
+    dropped: tuple[str, ...] = ()
+    """Columns of the raw table that the source has no more: they were dropped or renamed."""
+    unclassified: tuple[tuple[str, int, int, bool], ...] = ()
+    """Columns that no contract names: (name, type OID, type modifier, whether it is published)."""
+    kind: str = "r"
+    """``r`` for a table, ``p`` for the root of a partitioned one."""
+    oid: int = 0
+    """The table's own: another one under the same name is another table."""
 
     @property
     def name(self) -> str:
@@ -58,95 +211,208 @@ class SourceTable:
 
     @property
     def shape(self) -> dict[str, str]:
-        """What of it lands: the raw type of each column. Another shape means that values have to be read again."""
-        return {column.name: column.duck_type for column in self.raw.columns}
+        """What of it lands: the raw type of each column that it has. Another shape may mean values to be read again."""
+        return {column.name: column.duck_type for column in self.raw.columns if column.name in self.types}
 
     @property
     def binary(self) -> bool:
         """Whether all of its columns decode from their binary form."""
-        return all(binary_decodable(*self.types[column.name], column.duck_type) for column in self.raw.columns)
+        columns = [column for column in self.raw.columns if column.name in self.types]
+        return all(binary_decodable(*self.types[column.name], column.duck_type) for column in columns)
 
 
-def check_server(connection: Connection, *, database: str, publication: str) -> str:
-    """The cluster's system identifier. Raises TailraceError when the server cannot be captured by this role."""
-    row = connection.execute(
-        "select current_setting('server_version_num')::int, current_setting('wal_level'), current_user::text,"
-        " (select rolreplication or rolsuper from pg_roles where rolname = current_user),"
-        " exists (select 1 from pg_publication where pubname = %s),"
-        " (select system_identifier::text from pg_control_system()), pg_is_in_recovery()",
-        [publication],
-    ).fetchone()
-    assert row is not None
-    version, wal_level, role, may_replicate, published, system, standby = row
-    if version < 150000:
-        raise TailraceError(f"{database}: PostgreSQL {version // 10000} has no column lists; upgrade it to 15 or later")
-    if wal_level != "logical":
-        raise TailraceError(
-            f"{database}: wal_level is {wal_level}; `alter system set wal_level = logical`, then restart"
-        )
-    if standby:
-        raise TailraceError(f"{database}: the server is a standby; point the dsn at the primary")
-    if not may_replicate:
-        raise TailraceError(f"{database}: role {role} may not replicate; `alter role {quote(role)} replication`")
-    if not published:
-        raise TailraceError(
-            f"{database}: publication {publication} does not exist; create it from the contracts' tables"
-        )
-    return str(system)
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One source database as its catalog shows it to the capturing role."""
+
+    server: dict[str, Any]
+    """One row of ``_SERVER``: bytes and seconds as integers, ``publication`` and ``slot`` None where there is none."""
+    publication: str
+    slot: str
+    types: Mapping[int, tuple[int, int | None]]
+    """Domains and enums: OID → (OID of what it decodes as, type modifier of a domain's base type)."""
+    relations: tuple[Relation, ...]
+
+    @property
+    def aliases(self) -> dict[int, int]:
+        """OID of a domain or an enum → OID of the type that its values decode as."""
+        return {oid: base for oid, (base, _) in self.types.items()}
+
+    def base(self, column: Column) -> tuple[int, int]:
+        """(type OID, type modifier) that the column's values decode as."""
+        if column.oid not in self.types:
+            return column.oid, column.typmod
+        base, typmod = self.types[column.oid]
+        return base, column.typmod if typmod is None else typmod
 
 
-def discover(
-    connection: Connection, *, database: str, publication: str, patterns: Sequence[str], tables: Sequence[RawTable]
-) -> list[SourceTable]:
-    """The published tables in schemas that match ``patterns`` and that a contract lands, each checked.
+def read_source(
+    connection: Connection, *, publication: str, slot: str, patterns: Sequence[str], tables: Sequence[RawTable]
+) -> Source:
+    """The server, and the tables named as ``tables`` in schemas that match ``patterns``. One round trip."""
+    values = {"publication": publication, "slot": slot, "names": [table.name for table in tables]}
+    with connection.pipeline():
+        server = connection.execute(_SERVER.encode(), values)
+        types = connection.execute(_TYPES)
+        relations = connection.execute(_RELATIONS.encode(), values)
+    reading = _Reading(patterns)
+    return Source(
+        server=_rows(server)[0],
+        publication=publication,
+        slot=slot,
+        types=_resolve_types(types.fetchall()),
+        relations=tuple(reading.relation(row) for row in _rows(relations) if reading.wants(row["schema"])),
+    )
 
-    Raises TailraceError for a table that could not be captured whole: before it loses rows, not after.
-    """
-    by_name = {table.name: table for table in tables}
-    role = connection.info.user
+
+def discover(source: Source, tables: Sequence[RawTable]) -> list[SourceTable]:
+    """The published tables of ``source``, each with the raw table that it lands in."""
+    raws = {table.name: table for table in tables}
+    known: dict[tuple[Any, ...], dict[str, Any]] = {}  # namespaces repeat each other: a shape is worked out once
     found = []
-    for row in connection.execute(_PUBLISHED, [publication]).fetchall():
-        schema, name, row_filter, published, ident, may_enter, columns, hidden, identity, rows_hidden = row
-        raw = by_name.get(name)
-        if raw is None or not any(fnmatch.fnmatchcase(schema, pattern) for pattern in patterns):
-            continue
-        where, sql_name = f"{database}: {schema}.{name}", f"{quote(schema)}.{quote(name)}"
-        wanted = [column.name for column in raw.columns]
-        if lacking := [column for column in wanted if column not in published]:
-            raise TailraceError(
-                f"{where}: publication {publication} has no column {lacking[0]}, which the contract lands; "
-                "publish it or take it out of the contract"
-            )
-        if not may_enter:
-            raise TailraceError(f"{where}: no right; `grant usage on schema {quote(schema)} to {quote(role)}`")
-        if secret := [column for column in wanted if column in hidden]:
-            grant = f"grant select ({', '.join(map(quote, secret))}) on {sql_name} to {quote(role)}"
-            raise TailraceError(f"{where}: no right to read {secret[0]}; `{grant}`")
-        if rows_hidden:
-            policy = f"create policy {quote(role + '_reads')} on {sql_name} for select to {quote(role)} using (true)"
-            raise TailraceError(f"{where}: row-level security hides rows from {role}; `{policy}`")
-        if ident == "n" or (ident != "f" and set(identity or ()) != set(raw.key)):
-            raise TailraceError(
-                f"{where}: its replica identity does not name the key {', '.join(raw.key)} of the contract; "
-                "make that the primary key, or mend the contract"
-            )
-        every = {text.rsplit(" ", 2)[0]: text.rsplit(" ", 2)[1:] for text in columns}
-        kinds = {column: (int(every[column][0]), int(every[column][1])) for column in wanted}
-        for column in raw.columns:
-            if not fits(*kinds[column.name], column.duck_type):
-                raise TailraceError(
-                    f"{where}.{column.name}: {_type_name(connection, *kinds[column.name])} does not fit "
-                    f"{column.duck_type} exactly; widen the type in the contract (VARCHAR holds every value)"
+    for relation in source.relations:
+        if relation.published and relation.name in raws:
+            raw = raws[relation.name]
+            key = (raw.name, id(relation.columns), id(relation.published_numbers))
+            if key not in known:
+                known[key] = _columns(source, relation, raw)
+            found.append(
+                SourceTable(
+                    relation.schema,
+                    raw,
+                    row_filter=relation.row_filter,
+                    kind=relation.kind,
+                    oid=relation.oid,
+                    **known[key],
                 )
-        found.append(SourceTable(schema, raw, kinds, row_filter))
-    if not found:
-        raise TailraceError(
-            f"{database}: publication {publication} has no contracted table in a schema like {', '.join(patterns)}; "
-            "add the tables to the publication, or mend sources.postgres.schemas in tailrace.yml"
-        )
+            )
     return found
 
 
-def _type_name(connection: Connection, oid: int, typmod: int) -> str:
+def existing_tables(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Those of ``names`` (``schema.table``) that the database has, published or not."""
+    rows = connection.execute(
+        "select n.nspname || '.' || c.relname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace "
+        "where c.relkind in ('r', 'p') and n.nspname || '.' || c.relname = any(%s)",
+        [list(names)],
+    ).fetchall()
+    return {name for (name,) in rows}
+
+
+def type_aliases(connection: Connection) -> dict[int, int]:
+    """OID of a domain → OID of its base type, through domains of domains; OID of an enum → that of text."""
+    return {oid: base for oid, (base, _) in _resolve_types(connection.execute(_TYPES).fetchall()).items()}
+
+
+def type_name(connection: Connection, oid: int, typmod: int) -> str:
+    """The type as PostgreSQL spells it, e.g. ``numeric(12,2)``."""
     row = connection.execute("select format_type(%s, %s)", [oid, typmod]).fetchone()
     return str(row[0]) if row else str(oid)
+
+
+def _columns(source: Source, relation: Relation, raw: RawTable) -> dict[str, Any]:
+    contracted = {column.name for column in raw.columns}
+    return {
+        "types": {name: source.base(column) for name, column in relation.by_name.items() if name in contracted},
+        "dropped": tuple(column.name for column in raw.columns if column.name not in relation.by_name),
+        "unclassified": tuple(
+            (column.name, *source.base(column), relation.publishes(column))
+            for column in relation.columns
+            if column.name not in contracted and column.name not in raw.excluded
+        ),
+    }
+
+
+def _rows(cursor: Cursor[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    names = [column.name for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _resolve_types(rows: Sequence[tuple[Any, ...]]) -> dict[int, tuple[int, int | None]]:
+    own = {int(oid): (kind, int(base), int(typmod)) for oid, kind, base, typmod in rows}
+
+    def resolve(oid: int) -> tuple[int, int | None]:
+        kind, base, typmod = own[oid]
+        if kind == "e":
+            return TEXT, -1
+        return resolve(base) if base in own else (base, typmod)
+
+    return {oid: resolve(oid) for oid in own}
+
+
+def _identity(identity: str, indexes: Sequence[Index], names: Mapping[int, str]) -> frozenset[str] | None:
+    if identity == "f":
+        return None
+    for index in indexes:
+        if (identity == "d" and index.primary) or (identity == "i" and index.identity):
+            return frozenset(names[number] for number in index.columns)
+    return frozenset()
+
+
+@dataclass
+class _Reading:
+    """Rows of ``_RELATIONS`` as relations; texts that recur are parsed once."""
+
+    patterns: Sequence[str]
+    _seen: dict[str, Any] = field(default_factory=dict)
+
+    def wants(self, schema: str) -> bool:
+        if schema not in self._seen:
+            self._seen[schema] = any(fnmatch.fnmatchcase(schema, pattern) for pattern in self.patterns)
+        return bool(self._seen[schema])
+
+    def relation(self, row: dict[str, Any]) -> Relation:
+        columns, indexes, leaves = row["columns"], row["indexes"], row.pop("leaves")
+        numbers = row.pop("published_columns")
+        return Relation(
+            **row
+            | {
+                "columns": self._parsed("columns", columns, _parse_columns),
+                "indexes": self._parsed("indexes", indexes, _parse_indexes),
+                "leaves": self._parsed("leaves", leaves, _parse_leaves),
+                "published_numbers": numbers and self._parsed("numbers", numbers, _parse_numbers),
+                "policies": tuple(row["policies"] or ()),
+            }
+        )
+
+    def _parsed(self, what: str, text: str | None, parse: Any) -> Any:
+        if text is None:
+            return ()
+        key = f"{what} {text}"
+        if key not in self._seen:
+            self._seen[key] = parse(text)
+        return self._seen[key]
+
+
+def _parse_columns(text: str) -> tuple[Column, ...]:
+    columns = []
+    for each in json.loads(text):
+        number, oid, typmod, not_null, generated, readable, name = each.split(" ", 6)
+        columns.append(
+            Column(int(number), name, int(oid), int(typmod), not_null == "t", generated.strip("-"), readable == "t")
+        )
+    return tuple(columns)
+
+
+def _parse_indexes(text: str) -> tuple[Index, ...]:
+    indexes = []
+    for each in json.loads(text):
+        primary, identity, columns, name = each.split(" ", 3)
+        indexes.append(Index(name, tuple(map(int, columns.split(","))), primary == "t", identity == "t"))
+    return tuple(indexes)
+
+
+def _parse_leaves(text: str) -> tuple[Leaf, ...]:
+    leaves = []
+    for each in json.loads(text):
+        indexes = _parse_indexes(json.dumps(each["indexes"] or []))
+        names = {int(number): name for number, name in each["names"].items()}
+        identity = each["identity"]
+        leaves.append(Leaf(each["schema"], each["name"], identity, _identity(identity, indexes, names)))
+    return tuple(leaves)
+
+
+def _parse_numbers(text: str) -> frozenset[int]:
+    """``{1,2}``, or with bounds, as a vector from 0 has them: ``[0:1]={1,2}``."""
+    inner = text.rpartition("=")[2].strip("{}")
+    return frozenset(map(int, inner.split(","))) if inner else frozenset()

@@ -21,7 +21,7 @@ def unclassified(relations: Iterable[SourceTable]) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for relation in relations:
         if relation.unclassified:
-            found.setdefault(relation.raw.name, set()).update(column.name for column in relation.unclassified)
+            found.setdefault(relation.raw.name, set()).update(name for name, *_ in relation.unclassified)
     return {table: sorted(names) for table, names in sorted(found.items())}
 
 
@@ -33,11 +33,10 @@ def landing(relations: Sequence[SourceTable], present: Mapping[str, Mapping[str,
     """
     wanted: dict[str, dict[str, set[str]]] = {}
     for relation in relations:
-        for column in relation.published_unclassified:
-            known = present.get(relation.raw.name, {}).get(column.name)
-            kept = known is not None and fits(column.oid, column.typmod, known)
-            kind = known if kept and known is not None else raw_type(column.oid, column.typmod)
-            wanted.setdefault(relation.raw.name, {}).setdefault(column.name, set()).add(kind)
+        for name, oid, typmod in _restricted(relation):
+            known = present.get(relation.raw.name, {}).get(name)
+            kind = known if known is not None and fits(oid, typmod, known) else raw_type(oid, typmod)
+            wanted.setdefault(relation.raw.name, {}).setdefault(name, set()).add(kind)
     extended: dict[str, RawTable] = {}
     for relation in relations:
         raw, extra = relation.raw, wanted.get(relation.raw.name)
@@ -48,10 +47,14 @@ def landing(relations: Sequence[SourceTable], present: Mapping[str, Mapping[str,
         replace(
             relation,
             raw=extended.get(relation.raw.name, relation.raw),
-            types=relation.types | {c.name: (c.oid, c.typmod) for c in relation.published_unclassified},
+            types=relation.types | {name: (oid, typmod) for name, oid, typmod in _restricted(relation)},
         )
         for relation in relations
     ]
+
+
+def _restricted(relation: SourceTable) -> list[tuple[str, int, int]]:
+    return [(name, oid, typmod) for name, oid, typmod, published in relation.unclassified if published]
 
 
 @dataclass

@@ -29,6 +29,15 @@ class Position:
     system: str
     relations: dict[str, Captured] = field(default_factory=dict)
     """By ``schema.table``."""
+    timeline: int | None = None
+    """Of the WAL that was read last; None in positions stored before it was kept."""
+    restart: int = 0
+    """The slot's restart LSN at the end of the last pass. Even a crash does not move it back: only an older copy of the
+    server stands before it."""
+    complete_lsn: int = 0
+    """End of the source's WAL when the warehouse was last complete up to it; beyond ``lsn`` nothing was for us."""
+    complete_until: str | None = None
+    """The source's clock then, ISO 8601 in UTC."""
 
     @classmethod
     def read(cls, con: duckdb.DuckDBPyConnection, database: str) -> Position | None:
@@ -39,10 +48,31 @@ class Position:
     @classmethod
     def _parse(cls, stored: dict[str, Any]) -> Position:
         relations = {name: Captured(**each) for name, each in stored["relations"].items()}
-        return cls(lsn_number(stored["lsn"]), stored["system"], relations)
+        return cls(
+            lsn=lsn_number(stored["lsn"]),
+            system=stored["system"],
+            relations=relations,
+            timeline=stored.get("timeline"),
+            restart=lsn_number(stored.get("restart", "0/0")),
+            complete_lsn=lsn_number(stored.get("complete_lsn", "0/0")),
+            complete_until=stored.get("complete_until"),
+        )
 
     def store(self, con: duckdb.DuckDBPyConnection, database: str) -> None:
         """Write it down; the caller holds the transaction that lands the rows."""
         relations = {name: asdict(each) for name, each in self.relations.items()}
-        value = {"lsn": lsn_text(self.lsn), "system": self.system, "relations": relations}
+        value = {
+            "lsn": lsn_text(self.lsn),
+            "system": self.system,
+            "timeline": self.timeline,
+            "restart": lsn_text(self.restart),
+            "complete_lsn": lsn_text(self.complete_lsn),
+            "complete_until": self.complete_until,
+            "relations": relations,
+        }
         positions.write(con, SOURCE, database, value)
+
+    @staticmethod
+    def forget(con: duckdb.DuckDBPyConnection, database: str) -> None:
+        """Remove the position: the next pass copies the database anew. The caller holds the transaction."""
+        positions.remove(con, SOURCE, database)
