@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from ingestion.postgres.capture import SyncReport, TableReport, sync
+from ingestion.postgres.standing import Standing, standings
 
-__all__ = ["SyncReport", "TableReport", "sync"]
+__all__ = ["Standing", "SyncReport", "TableReport", "standings", "sync"]

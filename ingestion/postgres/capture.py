@@ -40,6 +40,7 @@ from ingestion.postgres.slots import (
     sole_reader,
     source_present,
 )
+from ingestion.postgres.standing import unclassified
 from ingestion.postgres.stream import BATCH_MESSAGES, Stream
 from pii_policies import load_contracts
 from settings import Settings, TailraceError, postgres_problem
@@ -66,7 +67,8 @@ class SyncReport:
 
     ``lag_bytes`` is WAL written since the pass looked for the end of the stream, ``lag_seconds`` the age of that look,
     0 when nothing was written. ``retained_bytes`` is WAL that the slot holds on the server, ``safe_bytes`` what may be
-    written before the server invalidates it (None: no limit). ``warnings`` are lines with their remedies.
+    written before the server invalidates it (None: no limit). ``warnings`` are lines with their remedies,
+    ``unclassified`` the columns by table that no contract classifies.
     """
 
     database: str
@@ -77,6 +79,7 @@ class SyncReport:
     retained_bytes: int = 0
     safe_bytes: int | None = None
     warnings: list[str] = field(default_factory=list)
+    unclassified: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -187,6 +190,7 @@ class _Capture:
             found = findings(connection, source, database=self.database, patterns=self.patterns, tables=self.tables)
             self.report.warnings += require(list(found))
             relations = discover(source, self.tables)
+            self.report.unclassified = unclassified(relations)
             cluster = Cluster(source.server["system"], source.server["timeline"])
             position = self._prepare()
             if position is not None:
