@@ -312,6 +312,17 @@ def _expand(dsn: str, silo_pattern: str | None) -> dict[str, str]:
     return {own: dsn} | {name: with_database(dsn, name) for name in silos}
 
 
+def source_database(dsn: str) -> str:
+    """The database that a DSN names."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        return str(conninfo_to_dict(dsn)["dbname"])
+    except (ProgrammingError, KeyError) as error:
+        raise TailraceError(postgres_problem(dsn, error)) from None
+
+
 def with_database(dsn: str, database: str) -> str:
     """The same server and role, another database; a URI stays a URI."""
     from psycopg.conninfo import make_conninfo

@@ -30,6 +30,8 @@ Tenants = Annotated[int | None, typer.Option("--tenants", min=4, help="Tenants o
 Days = Annotated[int | None, typer.Option("--days", min=1, help="Days the company lives on its first run.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Land the product's changes as they commit, until Ctrl-C.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="The same seed makes the same company.")]
+Database = Annotated[str | None, typer.Option("--database", help="One product database; all of them if left out.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @app.command()
@@ -61,6 +63,21 @@ def run(region: RegionOption = None, follow: Follow = False, as_json: Json = Fal
     from orchestration.commands import run as command
 
     command.run(region=region, as_json=as_json)
+
+
+@app.command()
+def resnapshot(
+    database: Annotated[
+        str | None, typer.Option("--database", help="One product database; all of them if left out.")
+    ] = None,
+    region: RegionOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Copy the tables of product databases anew, where changes were lost."""
+    from orchestration.commands import resnapshot as command
+
+    command.run(database=database, region=region, yes=yes, as_json=as_json)
 
 
 @app.command()

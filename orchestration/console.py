@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 _QUIET_INTERVAL = 5.0
@@ -54,6 +55,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     for row in rows:
         shown.add_row(*(_cell(value) for value in row))
     out.print(shown)
+
+
+def plain(text: str) -> str:
+    """``text`` as it is, where markup is read: an identifier may hold brackets."""
+    return escape(text)
 
 
 def emit_json(value: Any) -> None:

@@ -5,5 +5,6 @@ from __future__ import annotations
 from ingestion.postgres.capture import sync
 from ingestion.postgres.follow import Follower
 from ingestion.postgres.report import SyncReport, TableReport
+from ingestion.postgres.standing import Standing, standings
 
-__all__ = ["Follower", "SyncReport", "TableReport", "sync"]
+__all__ = ["Follower", "Standing", "SyncReport", "TableReport", "standings", "sync"]

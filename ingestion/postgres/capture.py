@@ -172,6 +172,7 @@ class Capture:
             position = self._begin(connection, cluster, relations)
         else:
             self._adapt(connection, position, relations)
+        flush_all(connection)  # else an asynchronous commit that has returned would wait for the next pass
         upto, now = source_present(connection)
         self._stream(connection, position, relations, upto, now=now)
         self._finish(connection, position, upto, now)

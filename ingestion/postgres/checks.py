@@ -55,19 +55,23 @@ def inspect(
 ) -> list[Finding]:
     """Everything that stands in the way of capturing ``tables`` from one database, in the order of ``AREAS``."""
     source = read_source(connection, publication=publication, slot=slot, patterns=patterns, tables=tables)
-    found = [
-        *_lost(source, database),
-        *findings(connection, source, database=database, patterns=patterns, tables=tables),
-    ]
+    return all_findings(connection, source, database=database, patterns=patterns, tables=tables)
+
+
+def all_findings(
+    connection: Connection, source: Source, *, database: str, patterns: Sequence[str], tables: Sequence[RawTable]
+) -> list[Finding]:
+    """What ``inspect`` finds, from a catalog that has been read."""
+    found = [*findings(connection, source, database=database, patterns=patterns, tables=tables)]
+    found += _lost(source, database)
     return sorted(found, key=lambda finding: AREAS.index(finding.about))
 
 
 def findings(
     connection: Connection, source: Source, *, database: str, patterns: Sequence[str], tables: Sequence[RawTable]
 ) -> Iterator[Finding]:
-    """What ``inspect`` finds, from a catalog that has been read; but not whether the slot is lost.
-
-    Whether a stream can go on depends on the stored position, too: ``slots.check_continuity`` tells.
+    """All of it but a lost slot: whether a stream can go on depends on the stored position, too, and
+    ``slots.check_continuity`` tells.
     """
     raws = {table.name: table for table in tables}
     yield from _server(source, database)

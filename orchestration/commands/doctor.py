@@ -10,8 +10,13 @@ from dataclasses import asdict, dataclass
 
 import psycopg
 
+from ingestion.land import raw_table
+from ingestion.postgres.checks import AREAS, Severity, inspect
+from ingestion.postgres.connection import connect
+from ingestion.postgres.slots import slot_name
 from orchestration import console
 from orchestration.environment import prepare
+from pii_policies import load_contracts
 from settings import Settings, TailraceError, load_settings, postgres_problem
 
 _LEAST_FREE_BYTES = 1_000_000_000
@@ -19,22 +24,28 @@ _LEAST_FREE_BYTES = 1_000_000_000
 
 @dataclass(frozen=True)
 class Check:
-    """``problem`` is None when it is as it should be, else what is wrong and what mends it."""
+    """``problem`` is None when it is as it should be. A warning does not stop a run.
+
+    ``remedy`` is what mends the problem where the problem's own text does not say so.
+    """
 
     name: str
     problem: str | None
+    remedy: str | None = None
+    severity: Severity = "error"
 
 
 def run(*, region: str | None, as_json: bool) -> None:
     settings = load_settings(region=region)
     checks = list(examine(settings))
-    wrong = [each for each in checks if each.problem]
+    wrong = [each for each in checks if each.problem and each.severity == "error"]
     if as_json:
         console.emit_json({"ok": not wrong, "checks": [asdict(each) for each in checks]})
     else:
         for each in checks:
-            mark = "[red]✗[/]" if each.problem else "[green]✓[/]"
-            console.out.print(f"  {mark} {each.name}" + (f": {each.problem}" if each.problem else ""), soft_wrap=True)
+            mark = "[green]✓[/]" if not each.problem else "[red]✗[/]" if each.severity == "error" else "[yellow]![/]"
+            line = ": ".join(filter(None, [each.name, each.problem])) + (f"; {each.remedy}" if each.remedy else "")
+            console.out.print(f"  {mark} {console.plain(line)}", soft_wrap=True)
     if wrong:
         raise TailraceError(f"{len(wrong)} of {len(checks)} checks failed")
 
@@ -61,44 +72,31 @@ def examine(settings: Settings) -> Iterator[Check]:
 
 
 def _source(settings: Settings, name: str, dsn: str) -> Iterator[Check]:
-    source = settings.sources.postgres
+    """All that stands in the way of capturing one database, and what of it is as it should be."""
+    config = settings.sources.postgres
+    tables = [raw_table(table) for table in load_contracts().raw_tables("app")]
     try:
-        with psycopg.connect(dsn, connect_timeout=10) as connection:
-            level = _one(connection, "show wal_level")
-            yield Check(
-                f"{name}: wal_level",
-                None
-                if level == "logical"
-                else f"is {level}; run `alter system set wal_level = 'logical'` and restart Postgres",
-            )
-            replicates = _one(
-                connection, "select rolreplication or rolsuper from pg_roles where rolname = current_user"
-            )
-            role = _one(connection, "select current_user")
-            yield Check(
-                f"{name}: replication right",
-                None if replicates else f'run `alter role "{role}" replication`',
-            )
-            published = _one(
-                connection, "select count(*) from pg_publication_tables where pubname = %s", source.publication
-            )
-            yield Check(
-                f"{name}: publication {source.publication}",
-                None
-                if published
-                else "is missing or empty; create it with the SQL that `python -m pii_policies publication app` prints",
-            )
-            lost = _one(
+        with connect(dsn) as connection:
+            found = inspect(
                 connection,
-                "select wal_status from pg_replication_slots where slot_name = %s and database = current_database()",
-                source.slot,
+                database=name,
+                publication=config.publication,
+                slot=slot_name(config.slot, name),
+                patterns=config.schemas,
+                tables=tables,
             )
-            yield Check(
-                f"{name}: slot {source.slot}",
-                "its WAL is lost; drop it and land this database anew" if lost == "lost" else None,
-            )
+    except TailraceError as error:
+        yield Check(f"{name}: connection", str(error))
+        return
     except psycopg.Error as error:
         yield Check(f"{name}: connection", postgres_problem(dsn, error))
+        return
+    for area in AREAS:
+        of_area = [each for each in found if each.about == area]
+        if not of_area:
+            yield Check(f"{name}: {area}", None)
+        for each in of_area:
+            yield Check(each.where, each.problem, each.remedy, each.severity)
 
 
 def _publisher(name: str, dsn: str) -> Check:

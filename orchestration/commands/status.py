@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from ingestion.land import raw_table
+from ingestion.postgres import Standing, standings
+from ingestion.postgres.position import SOURCE, Position
 from orchestration import console
 from orchestration.environment import prepare
+from pii_policies import load_contracts
 from settings import Settings, load_settings
 from warehouse import open_warehouse, positions, quote
 from warehouse.lease import holder
@@ -20,6 +25,7 @@ def run(*, region: str | None, as_json: bool) -> None:
     last = values["last_run"]
     console.out.print(f"region {values['region']}, warehouse {values['warehouse_path']}", soft_wrap=True)
     console.out.print(f"last run: {last['status']} at {last['started_at']}" if last else "last run: none yet")
+    _show_databases(values["databases"])
     if values["writer"]:
         console.out.print(f"the warehouse is held by {values['writer']}; positions are shown when it is done")
         return
@@ -30,7 +36,10 @@ def run(*, region: str | None, as_json: bool) -> None:
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """Everything ``status`` reports; tables and positions are empty before the first run and while a writer works."""
+    """Everything ``status`` reports; tables and positions are empty before the first run and while a writer works.
+
+    ``databases`` are the source databases as their servers answer now, or why they do not.
+    """
     prepare(settings)
     writer = holder(open_warehouse(settings).lease_path)
     values: dict[str, Any] = {
@@ -38,9 +47,11 @@ def describe(settings: Settings) -> dict[str, Any]:
         "warehouse_path": str(settings.warehouse_path),
         "writer": writer,
         "last_run": _last_run(),
+        "databases": [],
         "positions": [],
         "tables": [],
     }
+    landed: dict[str, Position] = {}
     if writer is None and settings.warehouse_path.exists():
         with open_warehouse(settings).reader("status") as connection:
             values["positions"] = [
@@ -48,7 +59,38 @@ def describe(settings: Settings) -> dict[str, Any]:
                 for source, stream, position, stamp in positions.all_positions(connection)
             ]
             values["tables"] = _tables(connection)
+            for each in values["positions"]:
+                position = Position.read(connection, each["stream"]) if each["source"] == SOURCE else None
+                if position is not None:
+                    landed[each["stream"]] = position
+    tables = [raw_table(table) for table in load_contracts().raw_tables("app")]
+    values["databases"] = [asdict(each) for each in standings(settings, tables=tables, positions=landed)]
     return values
+
+
+def _show_databases(databases: list[dict[str, Any]]) -> None:
+    rows = []
+    for each in (Standing(**values) for values in databases):
+        lag = [None if each.lag_bytes is None else _size(each.lag_bytes), each.lag_seconds]
+        slot = [None if size is None else _size(size) for size in (each.retained_bytes, each.safe_bytes)]
+        rows.append([each.database, each.lsn, *lag, *slot, each.wal_status if each.reachable else "not reachable"])
+    headings = ["database", "landed up to", "behind by", "seconds", "held by the slot", "until it is lost", "slot"]
+    console.table("product databases", headings, rows)
+    for each in (Standing(**values) for values in databases):
+        for line in each.problems:
+            console.out.print(f"  [red]✗[/] {console.plain(line)}", soft_wrap=True)
+        for line in each.warnings:
+            console.out.print(f"  [yellow]![/] {console.plain(line)}", soft_wrap=True)
+        for table, columns in each.unclassified.items():
+            line = f"{each.database}: {table}: no contract classifies {', '.join(columns)}"
+            console.out.print(f"  [yellow]![/] {console.plain(line)}", soft_wrap=True)
+
+
+def _size(size: int) -> str:
+    for unit, scale in (("GB", 1024**3), ("MB", 1024**2), ("kB", 1024)):
+        if size >= scale:
+            return f"{size / scale:,.1f} {unit}"
+    return f"{size} B"
 
 
 def _tables(connection: Any) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster import (
     AssetCheckResult,
@@ -27,6 +27,9 @@ from quality import quarantine
 from quality.expectations import Verdict
 from quality.raw_gate import check_table, expectations_of
 from warehouse import quote
+
+if TYPE_CHECKING:
+    from ingestion.postgres import SyncReport
 
 PREVIEW_ROWS = 5
 _SYSTEMS = {"app": "product", "stripe": "stripe", "hubspot": "hubspot"}
@@ -75,10 +78,9 @@ def ingest_app(context: AssetExecutionContext, deployment: Deployment) -> Iterat
     with station("Postgres"):
         began = datetime.now(UTC)
         reports = postgres.sync(deployment.settings, deployment.warehouse, progress=context.log.info)
-        streams = {
-            report.database: {"lsn": report.lsn, "lag_bytes": report.lag_bytes, "lag_seconds": report.lag_seconds}
-            for report in reports
-        }
+        for report in reports:
+            for warning in report.warnings:
+                context.log.warning(warning)
         for table in _tables("app"):
             parts = [report.tables[table.name] for report in reports if table.name in report.tables]
             yield _landed(
@@ -87,8 +89,40 @@ def ingest_app(context: AssetExecutionContext, deployment: Deployment) -> Iterat
                 rows=sum(part.snapshotted + part.applied for part in parts),
                 deleted=sum(part.deleted for part in parts),
                 size=sum(part.bytes for part in parts),
-                more={"change_streams": MetadataValue.json(streams), "complete_until": began.isoformat()},
+                more={"complete_until": began.isoformat(), **_stream_metadata(table, reports)},
             )
+
+
+def _stream_metadata(table: Table, reports: Sequence["SyncReport"]) -> dict[str, Any]:
+    """How far the databases are behind; numbers are the worst of them, so that they plot."""
+    streams = {
+        report.database: {
+            "lsn": report.lsn,
+            "lag_bytes": report.lag_bytes,
+            "lag_seconds": report.lag_seconds,
+            "retained_bytes": report.retained_bytes,
+            "safe_bytes": report.safe_bytes,
+        }
+        for report in reports
+    }
+    metadata: dict[str, Any] = {
+        "change_streams": MetadataValue.json(streams),
+        "lag_bytes": MetadataValue.int(max((report.lag_bytes for report in reports), default=0)),
+        "lag_seconds": MetadataValue.float(max((report.lag_seconds for report in reports), default=0.0)),
+        "retained_bytes": MetadataValue.int(max((report.retained_bytes for report in reports), default=0)),
+    }
+    if warnings := [warning for report in reports for warning in report.warnings]:
+        metadata["warnings"] = MetadataValue.text("\n".join(warnings))
+    columns = {
+        column
+        for report in reports
+        for name, columns in report.unclassified.items()
+        if name.rpartition(".")[2] == table.name
+        for column in columns
+    }
+    if columns:
+        metadata["fields_no_contract_classifies"] = ", ".join(sorted(columns))
+    return metadata
 
 
 @multi_asset(name="ingest_stripe", specs=_specs("stripe"))
