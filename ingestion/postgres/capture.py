@@ -178,6 +178,7 @@ class _Capture:
             if fresh:
                 self._join(connection, position, relations, fresh)
             looked = time.monotonic()
+            flush_all(connection)  # else an asynchronous commit that has returned would wait for the next pass
             upto = flush_lsn(connection)
             self._stream(connection, position, relations, upto)
             self.report.lsn = lsn_text(position.lsn)
