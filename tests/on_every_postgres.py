@@ -1,0 +1,59 @@
+"""Run the capture suite on every PostgreSQL version that is present: ``make test-postgres``.
+
+Prints a table and, as its last line, one JSON object. Fails when a version fails, or when none is present.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from demo.postgres import VERSIONS, available_versions
+
+ROOT = Path(__file__).parents[1]
+SUITE = "tests/ingestion/postgres"
+
+
+def run(version: str, arguments: list[str]) -> dict[str, Any]:
+    """The suite's outcome on one version; ``failed`` counts errors and a run that broke off too."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        began = time.monotonic()
+        code = subprocess.run(
+            [sys.executable, "-m", "pytest", "-n", "2", SUITE, f"--junitxml={report}", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"TAILRACE_TEST_POSTGRES": version},
+        ).returncode
+        seconds = round(time.monotonic() - began, 1)
+        suite = ElementTree.parse(report).getroot().find("testsuite") if report.exists() else None
+    counts = {name: int(suite.attrib[name]) if suite is not None else 0 for name in ("tests", "failures", "errors")}
+    skipped = int(suite.attrib["skipped"]) if suite is not None else 0
+    failed = counts["failures"] + counts["errors"]
+    passed = counts["tests"] - failed - skipped
+    return {"passed": passed, "failed": failed or int(code != 0), "seconds": seconds}
+
+
+def main(arguments: list[str]) -> int:
+    results: dict[str, dict[str, Any]] = {}
+    for version in available_versions():
+        print(f"PostgreSQL {version}", flush=True)
+        results[version] = run(version, arguments)
+    print(f"\n{'PostgreSQL':<12}{'passed':>8}{'failed':>8}{'seconds':>9}")
+    for version, each in results.items():
+        print(f"{version:<12}{each['passed']:>8}{each['failed']:>8}{each['seconds']:>9}")
+    absent = [version for version in VERSIONS if version not in results]
+    if absent:
+        print(f"not on this machine: {', '.join(absent)}")
+    print(json.dumps({"suite": SUITE, "versions": results, "absent": absent}))
+    return int(not results or any(each["failed"] or not each["passed"] for each in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
