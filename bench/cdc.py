@@ -17,7 +17,8 @@ from pathlib import Path
 
 from bench import report
 from bench.contenders import DEBEZIUM_PYTHON
-from bench.scenarios import KEYS, SCENARIOS, Bench, Figures
+from bench.report import GOALS
+from bench.scenarios import SCENARIOS, Bench, Figures
 from settings import TailraceError
 
 ROWS, ROUNDS, CHANGES = 1_000_000, 3, 120
@@ -27,8 +28,8 @@ RESULTS = Path(__file__).parent / "results"
 def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     only = [key for key in options.only.split(",") if key]
-    if unknown := sorted(set(only) - set(KEYS)):
-        raise SystemExit(f"--only: there is no figure {unknown[0]}; there are {', '.join(KEYS)}")
+    if unknown := sorted(set(only) - set(GOALS)):
+        raise SystemExit(f"--only: there is no figure {unknown[0]}; there are {', '.join(GOALS)}")
     for name in [name for name in os.environ if name.startswith("TAILRACE_") and name != DEBEZIUM_PYTHON]:
         del os.environ[name]  # another deployment's
 
@@ -47,14 +48,11 @@ def main(arguments: list[str] | None = None) -> None:
             changes=options.changes,
             say=say,
         )
-        try:
-            figures = _measure(bench, only)
-        except TailraceError as error:
-            raise SystemExit(f"bench: {error}") from None
+        figures, failed = _measure(bench, only)
     result = report.result(bench, figures, total=time.monotonic() - began)
     say("")
     say(report.plain_table(result))
-    whole = not only and (bench.rows, bench.changes) == (ROWS, CHANGES) and bench.rounds >= ROUNDS
+    whole = not only and not failed and (bench.rows, bench.changes) == (ROWS, CHANGES) and bench.rounds >= ROUNDS
     results = options.results or (RESULTS if whole else None)
     if results is not None:
         path = report.write(result, results, today=datetime.now(UTC).date())
@@ -62,6 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         say("not written to bench/results: not every figure at full size")
     print(json.dumps(result))
+    sys.exit(1 if failed else 0)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,9 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(bench: Bench, only: list[str]) -> Figures:
+def _measure(bench: Bench, only: list[str]) -> tuple[Figures, bool]:
+    """The figures, and whether a scenario failed; the others are measured all the same."""
     chosen = [each for each in SCENARIOS if not only or set(each.keys) & set(only)]
-    figures: Figures = dict.fromkeys(KEYS)
+    figures: Figures = dict.fromkeys(GOALS)
+    failed = False
     expected = {each.name: (each.makes + each.a_round * bench.rounds) * bench.rows / ROWS for each in chosen}
     bench.say(
         f"{bench.rows:,} rows, {bench.rounds} rounds, {len(chosen)} scenarios; "
@@ -93,12 +94,17 @@ def _measure(bench: Bench, only: list[str]) -> Figures:
     for number, scenario in enumerate(chosen, 1):
         duration = _duration(expected[scenario.name])
         bench.say(f"[{number} of {len(chosen)}] {scenario.name}: {scenario.what}; about {duration}")
-        given = scenario.measure(bench)
+        try:
+            given = scenario.measure(bench)
+        except TailraceError as error:
+            print(f"bench: {scenario.name}: {error}", file=sys.stderr, flush=True)
+            failed = True
+            continue
         for key, value in given.items():
             if not only or key in only:
                 figures[key] = None if value is None else round(value, 3)
                 bench.say(f"  {key:<26}{report.number(figures[key])}")
-    return figures
+    return figures, failed
 
 
 def _duration(seconds: float) -> str:

@@ -37,7 +37,7 @@ class ToFile(BasePythonChangeHandler):  # type: ignore[misc]
 
 
 def properties(job: dict[str, Any], folder: Path) -> dict[str, str]:
-    """No snapshot, the slot and publication as they stand, and queues ten times their default."""
+    """No snapshot, the slot and publication as they stand, queues ten times their default, and no statistics kept."""
     return {
         "name": "bench",
         "topic.prefix": "bench",
@@ -61,6 +61,7 @@ def properties(job: dict[str, Any], folder: Path) -> dict[str, str]:
         "max.batch.size": "20480",
         "max.queue.size": "81920",
         "poll.interval.ms": "10",
+        "statistics.metrics.enabled": "false",
     }
 
 

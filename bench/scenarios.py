@@ -344,16 +344,3 @@ SCENARIOS = (
     Scenario("snapshot", ("snapshot_vs_copy_binary",), "the first copy of a table", 15, 15, snapshot),
     Scenario("follow", ("idle_poll_ms", "visible_p95_ms"), "continuous mode", 25, 50, follow),
 )
-KEYS = (
-    "inserts_vs_recvlogical",
-    "updates_vs_recvlogical",
-    "pgbench_vs_recvlogical",
-    "inserts_vs_per_message",
-    "inserts_vs_debezium",
-    "growth_5m_over_1m",
-    "peak_rss_mb_5m",
-    "big_txn_peak_rss_mb",
-    "snapshot_vs_copy_binary",
-    "idle_poll_ms",
-    "visible_p95_ms",
-)

@@ -82,7 +82,6 @@ class Source:
 
     def write(self, statement: Callable[[str, str], str], rows: int, *, rows_a_commit: int = ROWS_A_COMMIT) -> None:
         """Run ``statement`` (given the first and the last number, as SQL) over 1 to ``rows``, in many transactions."""
-        self._checksums.clear()
         body = statement("low", f"least(low + {rows_a_commit - 1}, {rows})")
         self.run(
             "set synchronous_commit = off",
@@ -91,7 +90,12 @@ class Source:
             f"do $$ declare low bigint; begin for low in select generate_series(1, {rows}, {rows_a_commit}) loop "
             f"{body}; commit; end loop; end $$",
         )
+        self.changed()
         self.settle()
+
+    def changed(self) -> None:
+        """What is compared with the source has to be read from it anew."""
+        self._checksums.clear()
 
     def settle(self) -> None:
         """Everything written is on the disk, at the source and here, before a clock starts."""
