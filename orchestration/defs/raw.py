@@ -113,13 +113,7 @@ def _stream_metadata(table: Table, reports: Sequence["SyncReport"]) -> dict[str,
     }
     if warnings := [warning for report in reports for warning in report.warnings]:
         metadata["warnings"] = MetadataValue.text("\n".join(warnings))
-    columns = {
-        column
-        for report in reports
-        for name, columns in report.unclassified.items()
-        if name.rpartition(".")[2] == table.name
-        for column in columns
-    }
+    columns = {column for report in reports for column in report.unclassified.get(table.name, [])}
     if columns:
         metadata["fields_no_contract_classifies"] = ", ".join(sorted(columns))
     return metadata

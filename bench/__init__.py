@@ -1,0 +1,1 @@
+"""Benches: what Tailrace costs, measured beside its peers. Nothing of the product imports this folder."""
