@@ -199,7 +199,7 @@ class SourceTable:
     dropped: tuple[str, ...] = ()
     """Columns of the raw table that the source has no more: they were dropped or renamed."""
     unclassified: tuple[tuple[str, int, int, bool], ...] = ()
-    """Columns that no contract names: (name, type OID, type modifier, whether it is published)."""
+    """Columns that no contract names: (name, type OID, type modifier, whether it is published and may be read)."""
     kind: str = "r"
     """``r`` for a table, ``p`` for the root of a partitioned one."""
     oid: int = 0
@@ -316,7 +316,7 @@ def _columns(source: Source, relation: Relation, raw: RawTable) -> dict[str, Any
         "types": {name: source.base(column) for name, column in relation.by_name.items() if name in contracted},
         "dropped": tuple(column.name for column in raw.columns if column.name not in relation.by_name),
         "unclassified": tuple(
-            (column.name, *source.base(column), relation.publishes(column))
+            (column.name, *source.base(column), relation.publishes(column) and column.readable)
             for column in relation.columns
             if column.name not in contracted and column.name not in raw.excluded
         ),
