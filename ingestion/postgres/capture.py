@@ -25,7 +25,7 @@ from ingestion.postgres.apply import Applier
 from ingestion.postgres.catalog import SourceTable, check_server, discover
 from ingestion.postgres.connection import Connection, connect, flush_all, flush_lsn, lsn_text
 from ingestion.postgres.position import SOURCE, Captured, Position
-from ingestion.postgres.reader import open_snapshot, snapshot_query
+from ingestion.postgres.reader import copied, open_snapshot, snapshot_query
 from ingestion.postgres.slots import (
     advance_slot,
     drop_slot,
@@ -287,7 +287,7 @@ class _Capture:
                     origin = f"{self.database}.{part.schema}"
                     with reader.batches(snapshot_query(part)) as rows:
                         added += land.append(
-                            con, table, rows, origin=origin, extracted_at=extracted_at, lsn=position.lsn
+                            con, table, copied(part, rows), origin=origin, extracted_at=extracted_at, lsn=position.lsn
                         )
                     position.relations[part.name] = Captured(part.shape, position.lsn)
                 land.drop_superseded(con, table)

@@ -7,13 +7,15 @@ type, in PostgreSQL's own text form.
 from __future__ import annotations
 
 import re
+from typing import Literal
 
-BOOL, BYTEA, INT8, INT2, INT4, TEXT, JSON, CIDR, FLOAT4, FLOAT8 = 16, 17, 20, 21, 23, 25, 114, 650, 700, 701
-INET, BPCHAR, VARCHAR, DATE, TIMESTAMP, TIMESTAMPTZ, NUMERIC, UUID, JSONB = (
+BOOL, BYTEA, INT8, INT2, INT4, TEXT, OID, JSON, CIDR, FLOAT4, FLOAT8 = 16, 17, 20, 21, 23, 25, 26, 114, 650, 700, 701
+INET, BPCHAR, VARCHAR, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, NUMERIC, UUID, JSONB = (
     869,
     1042,
     1043,
     1082,
+    1083,
     1114,
     1184,
     1700,
@@ -39,8 +41,9 @@ _EXACT: dict[int, frozenset[str]] = {
 TEXTS = frozenset({TEXT, VARCHAR, BPCHAR})
 # Types whose binary form decodes to what their text form shows, so that VARCHAR may be fed from either.
 _TEXT_IN_BINARY = TEXTS | {JSON, JSONB, INET, CIDR}
-# Types that the Arrow driver of the snapshot reads as they are; the others are asked for as text.
-NATIVE_IN_ARROW = frozenset({BOOL, INT2, INT4, INT8, FLOAT4, FLOAT8, TEXT, VARCHAR, BPCHAR, UUID, BYTEA})
+# Types that the Arrow driver of a copy reads as they are; the first lot reads as PostgreSQL writes it even as VARCHAR.
+_SAME_TEXT = TEXTS | {INT2, INT4, INT8, OID, UUID, JSON, JSONB, NUMERIC}
+_NATIVE = _SAME_TEXT | {BOOL, FLOAT4, FLOAT8, BYTEA, DATE, TIME, TIMESTAMP, TIMESTAMPTZ}
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
 
@@ -72,3 +75,11 @@ def binary_decodable(oid: int, typmod: int, raw_type: str) -> bool:
         bounds = precision_scale(typmod)
         return bounds is not None and bounds[0] <= 18 and 0 <= bounds[1] <= bounds[0]
     return raw_type in _EXACT.get(oid, frozenset())
+
+
+def copied_as(oid: int, typmod: int, raw_type: str) -> Literal["native", "text"]:
+    """How a copy asks for a column: as it is, to be read by ``values.from_adbc``, or in its text form.
+
+    The Arrow driver flattens arrays, refuses composites and long intervals, and gives the raw bytes of most others.
+    """
+    return "native" if oid in (_SAME_TEXT if raw_type == "VARCHAR" else _NATIVE) else "text"

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ingestion.postgres import types
+from ingestion.postgres import texts, types
 
 Ints = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
@@ -22,6 +23,7 @@ PADDING = 16  # a gather may look this far past the last field
 _EPOCH_DAYS = 10_957  # PostgreSQL counts from 2000-01-01
 EPOCH_US = 946_684_800_000_000
 _INT64, _INT32 = np.iinfo(np.int64), np.iinfo(np.int32)
+_ADBC_SPECIAL = pa.array(["nan", "inf", "-inf"])
 _POWERS = 10 ** np.arange(19, dtype=np.int64)
 
 
@@ -94,6 +96,28 @@ def array(buffer: Buffer, fields: Fields, column: Column) -> pa.Array:
     return decode(buffer, np.where(null, 0, fields.start), fields, null, column)
 
 
+def from_adbc(array: pa.Array, oid: int) -> pa.Array:
+    """What the Arrow driver made of a column that a copy asked for as it is, with every value exact.
+
+    The driver shifts PostgreSQL's date and time infinities with the rest, spells a numeric's special values its own
+    way, and calls an oid signed. A column that holds a timestamp later than Arrow's comes back in its text form.
+    """
+    if oid in (types.DATE, types.TIMESTAMP, types.TIMESTAMPTZ):
+        null = array.is_null().to_numpy(zero_copy_only=False)
+        days = oid == types.DATE
+        shifted = array.view(pa.int32() if days else pa.int64()).fill_null(0).to_numpy()
+        shift = np.int32(_EPOCH_DAYS) if days else np.int64(EPOCH_US)
+        return _moment(array.type, shifted - shift, null)  # wraps around as the driver did
+    if isinstance(array, pa.ExtensionArray) and oid in (types.NUMERIC, types.JSON, types.JSONB):
+        array = array.storage
+    if oid == types.NUMERIC and pc.any(pc.is_in(array, _ADBC_SPECIAL)).as_py():
+        for theirs, own in zip(_ADBC_SPECIAL, ("NaN", "Infinity", "-Infinity"), strict=True):
+            array = pc.if_else(pc.equal(array, theirs), own, array)
+    if oid == types.OID:
+        return array.view(pa.uint32())
+    return array
+
+
 def _fixed(kind: pa.DataType, values: Ints, null: Bools) -> pa.Array:
     valid = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
     return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(np.ascontiguousarray(values))])
@@ -114,13 +138,22 @@ def _bytes(buffer: Buffer, start: Ints, length: Ints, null: Bools, kind: pa.Data
     return ranges.take(pa.array(np.arange(0, len(offsets), 2), mask=null))
 
 
-def _since_1970(values: Ints, shift: int, bounds: Any) -> Ints:
-    """PostgreSQL's infinities are the two ends of the integer; DuckDB's are symmetric around zero."""
+def _moment(kind: pa.DataType, values: Ints, null: Bools) -> pa.Array:
+    """Dates and timestamps from PostgreSQL's integers, in their text form if one is too late for Arrow's.
+
+    PostgreSQL's infinities are the two ends of the integer; DuckDB's are symmetric around zero.
+    """
+    values = np.where(null, 0, values).astype(values.dtype)
+    shift, bounds = (_EPOCH_DAYS, _INT32) if pa.types.is_date32(kind) else (EPOCH_US, _INT64)
     infinite = (values == bounds.max) | (values == bounds.min)
-    if ((values > bounds.max - shift) & ~infinite).any():
-        raise NeedsTextError  # later than DuckDB can hold; the cast from text will say so
+    if ((values >= bounds.max - shift) & ~infinite).any():  # the last microsecond would read as infinity
+        return texts.packed(_moment_text(kind, values), null)
     ends = np.where(values == bounds.max, bounds.max, -bounds.max)
-    return np.where(infinite, ends, values + shift).astype(values.dtype)
+    return _fixed(kind, np.where(infinite, ends, values + np.where(infinite, 0, shift)).astype(values.dtype), null)
+
+
+def _moment_text(kind: pa.DataType, values: Ints) -> texts.Chars:
+    return texts.date(values) if pa.types.is_date32(kind) else texts.timestamp(values, zoned=kind.tz is not None)
 
 
 def _numeric(buffer: Buffer, at: Ints, fields: Fields, null: Bools, column: Column) -> pa.Array:
@@ -176,13 +209,9 @@ _BINARY_DECODERS: dict[int, _Decode] = {
     types.INT8: lambda b, at, f, null, c: _fixed(pa.int64(), b.int64(at), null),
     types.FLOAT4: lambda b, at, f, null, c: _fixed(pa.float32(), b.int32(at), null),
     types.FLOAT8: lambda b, at, f, null, c: _fixed(pa.float64(), b.int64(at), null),
-    types.DATE: lambda b, at, f, null, c: _fixed(pa.date32(), _since_1970(b.int32(at), _EPOCH_DAYS, _INT32), null),
-    types.TIMESTAMP: lambda b, at, f, null, c: _fixed(
-        pa.timestamp("us"), _since_1970(b.int64(at), EPOCH_US, _INT64), null
-    ),
-    types.TIMESTAMPTZ: lambda b, at, f, null, c: _fixed(
-        pa.timestamp("us", "UTC"), _since_1970(b.int64(at), EPOCH_US, _INT64), null
-    ),
+    types.DATE: lambda b, at, f, null, c: _moment(pa.date32(), b.int32(at), null),
+    types.TIMESTAMP: lambda b, at, f, null, c: _moment(pa.timestamp("us"), b.int64(at), null),
+    types.TIMESTAMPTZ: lambda b, at, f, null, c: _moment(pa.timestamp("us", "UTC"), b.int64(at), null),
     types.UUID: lambda b, at, f, null, c: pa.ExtensionArray.from_storage(
         pa.uuid(), _fixed(pa.binary(16), b.sixteen[at], null)
     ),
