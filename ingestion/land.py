@@ -10,6 +10,7 @@ so that the rows commit together with the position that covers them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,10 +33,13 @@ META: tuple[tuple[str, str], ...] = (
     ("_ab_cdc_deleted_at", "TIMESTAMP WITH TIME ZONE"),
 )
 UNCHANGED = "_unchanged_"
+_INTEGERS = frozenset({"SMALLINT", "INTEGER", "BIGINT"})
 _ALIASES = {
     "TEXT": "VARCHAR",
     "STRING": "VARCHAR",
     "INT": "INTEGER",
+    "INT2": "SMALLINT",
+    "DOUBLE PRECISION": "DOUBLE",
     "INT4": "INTEGER",
     "INT8": "BIGINT",
     "LONG": "BIGINT",
@@ -305,12 +309,45 @@ def _value(table: RawTable, column: RawColumn, given: Collection[str], deleted: 
 
 
 def cast(expression: str, column: RawColumn) -> str:
-    """The expression in the column's type. A year before Christ is ``0044-03-15 BC`` in PostgreSQL's text."""
-    if column.duck_type.startswith(("TIMESTAMP", "DATE")):
-        text = f"{expression}::varchar"
-        fixed = f"(regexp_replace({text}, '^(\\S+)( .*)? BC$', '\\1 (BC)\\2'))::{column.duck_type}"
-        return f"case when typeof({expression}) = 'VARCHAR' then {fixed} else {expression}::{column.duck_type} end"
-    return f"{expression}::{column.duck_type}"
+    """The expression in the column's type, exactly: text that DuckDB would round, cut or misread is an error."""
+    parsed = _parsed(f"{expression}::varchar", column.duck_type)
+    if parsed is None:
+        return f"{expression}::{column.duck_type}"
+    return f"case when typeof({expression}) = 'VARCHAR' then {parsed} else {expression}::{column.duck_type} end"
+
+
+def _parsed(text: str, kind: str) -> str | None:
+    """The value that a text names, in PostgreSQL's form or in DuckDB's; None where DuckDB's own cast tells it."""
+    scale = re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", kind)
+    if kind in _INTEGERS:
+        rounded = f"contains({text}, '.') or contains({text}, 'e-')"  # 1.5 would become 2
+        return f"(case when {rounded} then '' else {text} end)::{kind}"
+    if scale is not None:
+        longer = f"instr({text}, '.') > 0 and length({text}) - instr({text}, '.') > {scale[1]}"
+        rounded = f"{longer} and not regexp_full_match({text}, '.*\\.\\d{{{scale[1]}}}0*')"
+        return f"(case when {rounded} then '' else {text} end)::{kind}"  # no number, for what would be rounded
+    if kind == "DATE":
+        day = f"regexp_replace({text}, ' BC$', ' (BC)')"
+        return f"(case when regexp_matches({text}, ' \\d') then '' else {day} end)::DATE"  # it would drop the time
+    if kind.startswith("TIMESTAMP"):  # 0044-03-15 10:00:00 BC
+        return f"(regexp_replace({text}, '^(\\S+)( .*)? BC$', '\\1 (BC)\\2'))::{kind}"
+    if kind == "INTERVAL":  # 2 mons -1 days +02:00:00
+        return f"replace(replace({text}, 'mons', 'months'), '+', '')::INTERVAL"
+    if kind == "BLOB":  # \x00ff is hexadecimal from its first digit to its last
+        return f"case when starts_with({text}, '\\x') then from_hex({text}[3:]) else {text}::BLOB end"
+    if kind.endswith("[]"):
+        return _parsed_array(text, kind)
+    return None
+
+
+def _parsed_array(text: str, kind: str) -> str:
+    """``{1,NULL,"a, b"}`` as a list. Arrays of more dimensions or with bounds of their own are no list."""
+    parts = f"regexp_extract_all({text}[2:-2], '\"(?:[^\"\\\\]|\\\\.)*\"|[^,]+', 0, 's')"
+    quoted = "regexp_replace(e[2:-2], '\\\\(.)', '\\1', 'gs')"
+    element = f"(case when e[1] = '\"' then {quoted} when upper(e) <> 'NULL' then e end)"
+    value = _parsed(element, kind[:-2]) or f"{element}::{kind[:-2]}"
+    plain = f"{text}[1] = '{{' and {text}[2] <> '{{'"
+    return f"case when {plain} then list_transform({parts}, lambda e: {value}) else {text}::{kind} end"
 
 
 def _origin(given: Collection[str]) -> str:

@@ -8,7 +8,8 @@ https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ import pyarrow as pa
 from ingestion.postgres.values import (
     BINARY,
     EPOCH_US,
+    NOT_LANDED,
     PADDING,
     TEXT,
     UNCHANGED,
@@ -73,12 +75,21 @@ class Truncation:
 class Decoder:
     """Decodes the batches of one call of the slot function; relations and the open transaction carry over."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        aliases: Mapping[int, int] | None = None,
+        raw_types: Callable[[str, str], Mapping[str, str]] | None = None,
+    ) -> None:
+        """``aliases``: base type of domains and enums, by OID. ``raw_types``: of a relation (schema, name) the raw type
+        of each column that lands; the others are not decoded. Without it every column has its natural raw type."""
         self.commit_end = 0
         """LSN just after the last commit seen."""
         self.messages = 0
         self._relations: dict[int, Relation] = {}
         self._transaction = (0, 0)
+        self._aliases = aliases or {}
+        self._raw_types = raw_types
 
     def feed(self, batch: pa.Array) -> list[Changes | Truncation]:
         """Decode whole messages; items of one relation come in stream order. Raises NeedsTextError."""
@@ -101,6 +112,7 @@ class Decoder:
                 relation = _parse_relation(message)
                 known = self._relations.get(relation.oid)
                 if known is None or known.message != message:
+                    relation = self._resolved(relation)
                     self._relations[relation.oid] = relation
                     cuts.setdefault(relation.oid, []).append((int(index), relation))
             else:
@@ -128,6 +140,19 @@ class Decoder:
                     items.append((end, Truncation(current, int(lsn[end]), int(at[end]))))
                 current, low = event or current, high
         return [item for _, item in sorted(items, key=lambda pair: pair[0])]
+
+    def _resolved(self, relation: Relation) -> Relation:
+        """The relation with the types that its columns are decoded by."""
+        raw = self._raw_types(relation.schema, relation.name) if self._raw_types else None
+        columns = [
+            replace(
+                column,
+                oid=self._aliases.get(column.oid, column.oid),
+                raw_type=raw.get(column.name, NOT_LANDED) if raw is not None else None,
+            )
+            for column in relation.columns
+        ]
+        return replace(relation, columns=tuple(columns))
 
     def _commits(self, buffer: Buffer, starts: Ints, kinds: Ints) -> tuple[Ints, Ints]:
         """Commit LSN and time (µs since 1970) of the transaction of every message."""

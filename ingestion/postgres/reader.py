@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from ingestion.postgres.catalog import SourceTable
 from ingestion.postgres.connection import literal, lsn_text
-from ingestion.postgres.types import NATIVE_IN_ARROW, TEXTS
+from ingestion.postgres.types import TEXT, copied_as
+from ingestion.postgres.values import from_adbc
 from settings import TailraceError, postgres_problem
 from warehouse import quote
 
@@ -98,14 +99,22 @@ def changes_query(slot: str, *, upto: int, limit: int, publication: str, binary:
 
 
 def snapshot_query(table: SourceTable) -> str:
-    """The contract's columns of one table. What Arrow would not hold exactly is asked for in its text form."""
+    """The contract's columns of one table, for ``copied``. What Arrow would not hold exactly is asked for as text."""
     selected = []
     for column in table.raw.columns:
         name = quote(column.name)
-        oid, _ = table.types[column.name]
-        if oid in NATIVE_IN_ARROW and not (column.duck_type == "VARCHAR" and oid not in TEXTS):
+        if copied_as(*table.types[column.name], column.duck_type) == "native":
             selected.append(name)
         else:  # concat gives the type's own output form; a cast would add a netmask or strip blanks
             selected.append(f"case when {name} is not null then concat({name}) end as {name}")
     where = f" where {table.row_filter}" if table.row_filter else ""
     return f"select {', '.join(selected)} from {quote(table.schema)}.{quote(table.raw.name)}{where}"
+
+
+def copied(table: SourceTable, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The rows of ``snapshot_query``, value-exact."""
+    kinds = [(table.types[column.name], column.duck_type) for column in table.raw.columns]
+    oids = [oid if copied_as(oid, typmod, raw_type) == "native" else TEXT for (oid, typmod), raw_type in kinds]
+    for batch in batches:
+        exact = [from_adbc(array, oid) for array, oid in zip(batch.columns, oids, strict=True)]
+        yield pa.RecordBatch.from_arrays(exact, names=batch.schema.names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
@@ -42,6 +42,8 @@ class Stream:
     landed: Callable[[int, Applier], None]
     progress: Callable[[str], None]
     batch_messages: int = BATCH_MESSAGES
+    aliases: Mapping[int, int] = field(default_factory=dict)
+    """Base type of domains and enums, by OID."""
 
     def run(self, position: int, upto: int, *, binary: bool) -> None:
         """Land every transaction that committed between ``position``, where the slot stands, and ``upto``."""
@@ -69,9 +71,13 @@ class Stream:
                         return
                     more = self._land(upto, itertools.chain([first] if first else [], batches))
 
+    def _raw_types(self, schema: str, name: str) -> Mapping[str, str]:
+        table = self.landing(schema, name)
+        return {column.name: column.duck_type for column in table.columns} if table else {}
+
     def _land(self, upto: int, batches: Iterable[pa.RecordBatch]) -> bool:
         """Land whole transactions and the position after them; whether the limit cut them off before ``upto``."""
-        decoder = Decoder()
+        decoder = Decoder(aliases=self.aliases, raw_types=self._raw_types)
         with self.warehouse.writer(f"changes of {self.database}", on_wait=self.progress) as con, transaction(con):
             applier = Applier(
                 con,
