@@ -10,7 +10,7 @@ so that the rows commit together with the position that covers them.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -154,22 +154,21 @@ def upsert(
     """
     if rows.num_rows == 0:
         return Landed()
-    with registered(con, table, "_incoming", rows):
-        landed = merge(con, table, "_incoming", rows.column_names, extracted_at=extracted_at, generation=generation)
+    with registered(con, table, {"_incoming": rows}):
+        landed = _merge(con, table, "_incoming", rows.column_names, extracted_at=extracted_at, generation=generation)
     landed.bytes = rows.nbytes
     return landed
 
 
-def merge(
+def _merge(
     con: duckdb.DuckDBPyConnection,
     table: RawTable,
     relation: str,
     given: Collection[str],
     *,
     extracted_at: datetime,
-    generation: int = 0,
+    generation: int,
 ) -> Landed:
-    """``upsert`` from a relation that the connection knows, with the columns ``given``."""
     names = {column.name for column in table.columns}
     missing = [name for name in table.key if name not in given]
     if missing or not table.key:
@@ -222,7 +221,7 @@ def append(
     landed = Landed()
     selected = [f"{cast(f'n.{quote(column.name)}', column)} as {quote(column.name)}" for column in table.columns]
     for batch in batches:
-        with registered(con, table, "_incoming", pa.Table.from_batches([batch])):
+        with registered(con, table, {"_incoming": pa.Table.from_batches([batch])}):
             con.execute(
                 f"insert into {table.sql} by name select {', '.join(selected)}, uuid()::varchar as _airbyte_raw_id, "
                 "$at::timestamptz as _airbyte_extracted_at, $meta::json as _airbyte_meta, 0 as _airbyte_generation_id, "
@@ -286,13 +285,21 @@ def _value(table: RawTable, column: RawColumn, given: Collection[str], deleted: 
     return value
 
 
-def cast(expression: str, column: RawColumn) -> str:
-    """The expression in the column's type. A year before Christ is ``0044-03-15 BC`` in PostgreSQL's text."""
+def cast(expression: str, column: RawColumn, *, lenient: bool = False) -> str:
+    """The expression in the column's type; where ``lenient``, what does not fit is NULL.
+
+    A year before Christ is ``0044-03-15 BC`` in PostgreSQL's text.
+    """
     if column.duck_type.startswith(("TIMESTAMP", "DATE")):
         text = f"{expression}::varchar"
-        fixed = f"(regexp_replace({text}, '^(\\S+)( .*)? BC$', '\\1 (BC)\\2'))::{column.duck_type}"
-        return f"case when typeof({expression}) = 'VARCHAR' then {fixed} else {expression}::{column.duck_type} end"
-    return f"{expression}::{column.duck_type}"
+        fixed = _cast(f"regexp_replace({text}, '^(\\S+)( .*)? BC$', '\\1 (BC)\\2')", column, lenient)
+        other = _cast(expression, column, lenient)
+        return f"case when typeof({expression}) = 'VARCHAR' then {fixed} else {other} end"
+    return _cast(expression, column, lenient)
+
+
+def _cast(expression: str, column: RawColumn, lenient: bool) -> str:
+    return f"{'try_cast' if lenient else 'cast'}({expression} as {column.duck_type})"
 
 
 def _origin(given: Collection[str]) -> str:
@@ -304,28 +311,37 @@ def _same_key(table: RawTable, left: str, right: str) -> str:
 
 
 @contextmanager
-def registered(con: duckdb.DuckDBPyConnection, table: RawTable, name: str, rows: pa.Table) -> Iterator[None]:
-    """``rows`` as the relation ``name``; raises TailraceError, without the value, when one does not fit its column."""
-    con.register(name, rows)
+def registered(
+    con: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    relations: Mapping[str, pa.Table],
+    *,
+    lenient: Collection[str] = (),
+) -> Iterator[None]:
+    """``relations`` by their names; raises TailraceError, without the value, when one does not fit its column."""
+    for name, rows in relations.items():
+        con.register(name, rows)
     try:
         yield
     except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
-        raise TailraceError(_misfit(table, rows, error)) from None
-    con.unregister(name)
+        raise TailraceError(_misfit(table, relations.values(), lenient, error)) from None
+    for name in relations:
+        con.unregister(name)
 
 
-def _misfit(table: RawTable, rows: pa.Table, error: duckdb.Error) -> str:
+def _misfit(table: RawTable, relations: Iterable[pa.Table], lenient: Collection[str], error: duckdb.Error) -> str:
     """One line that names the column. DuckDB's own message would quote the value, which may be personal."""
     with duckdb.connect() as probe:  # the failed transaction answers no more questions
-        probe.register("_incoming", rows)
-        for column in table.columns:
-            if column.name not in rows.column_names:
-                continue
-            try:
-                probe.execute(f"select {cast(f'n.{quote(column.name)}', column)} from _incoming as n").fetchall()
-            except duckdb.Error:
-                return (
-                    f"{table.label}.{column.name}: a value does not fit {column.duck_type}; "
-                    "mend it in the source, or widen the type in the contract (VARCHAR holds every value)"
-                )
+        for rows in relations:
+            probe.register("_incoming", rows)
+            for column in table.columns:
+                if column.name not in rows.column_names or column.name in lenient:
+                    continue
+                try:
+                    probe.execute(f"select {cast(f'n.{quote(column.name)}', column)} from _incoming as n").fetchall()
+                except duckdb.Error:
+                    return (
+                        f"{table.label}.{column.name}: a value does not fit {column.duck_type}; "
+                        "mend it in the source, or widen the type in the contract (VARCHAR holds every value)"
+                    )
     return f"{table.label}: rows could not be landed ({type(error).__name__}); check the table's contract"

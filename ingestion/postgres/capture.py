@@ -21,7 +21,7 @@ import psycopg
 
 from ingestion import land
 from ingestion.land import Landed, RawTable
-from ingestion.postgres.apply import Applier
+from ingestion.postgres.apply import Applied
 from ingestion.postgres.catalog import SourceTable, check_server, discover
 from ingestion.postgres.connection import Connection, connect, flush_all, flush_lsn, lsn_text
 from ingestion.postgres.position import SOURCE, Captured, Position
@@ -312,9 +312,9 @@ class _Capture:
         def store(con: duckdb.DuckDBPyConnection, lsn: int) -> None:
             replace(position, lsn=lsn).store(con, self.database)
 
-        def landed(lsn: int, applier: Applier) -> None:
+        def landed(lsn: int, applied: Applied) -> None:
             position.lsn = lsn
-            self._count(applier)
+            self._count(applied)
             advance_slot(connection, self.slot, lsn)
 
         Stream(
@@ -340,11 +340,11 @@ class _Capture:
     def _table(self, name: str) -> TableReport:
         return self.report.tables.setdefault(name, TableReport())
 
-    def _count(self, applier: Applier) -> None:
-        for name, changes in applier.changes.items():
+    def _count(self, applied: Applied) -> None:
+        for name, changes in applied.changes.items():
             report = self._table(name)
             report.applied += changes
-            report.deleted += applier.landed[name].deleted
-            report.bytes += applier.landed[name].bytes
-        if applier.changes:
-            self.progress(f"{self.database}: {sum(applier.changes.values()):,} changes landed")
+            report.deleted += applied.landed[name].deleted
+            report.bytes += applied.landed[name].bytes
+        if applied.changes:
+            self.progress(f"{self.database}: {sum(applied.changes.values()):,} changes landed")

@@ -8,6 +8,7 @@ https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +30,8 @@ from ingestion.postgres.values import (
 
 _BEGIN, _COMMIT, _INSERT, _UPDATE, _DELETE, _RELATION, _TRUNCATE = (ord(letter) for letter in "BCIUDRT")
 _NEW = ord("N")
+INSERT, UPDATE, DELETE = range(3)
+_OPERATIONS = pa.array(["I", "U", "D"])
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,10 @@ class Relation:
 class Changes:
     """Row changes of one relation, in stream order.
 
-    ``rows`` has the relation's columns (of a delete: its key only), ``_seq`` int64 (order in the batch), ``_op``
-    (``U`` insert or update, ``D`` delete), ``_ab_cdc_lsn`` int64 (of the commit) and ``_ab_cdc_updated_at`` (its time).
-    ``unchanged`` masks values that the stream did not send again. ``moved`` numbers the rows whose key may have
-    changed, ``old`` has their former values, by column name.
+    ``rows`` has the relation's columns (of a delete: its identity only), ``_seq`` int64 (order in the run), ``_op``
+    (``I`` insert, ``U`` update, ``D`` delete), ``_ab_cdc_lsn`` int64 (where the commit record begins) and
+    ``_ab_cdc_updated_at`` (its time). ``unchanged`` masks values that the stream did not send again. ``moved`` numbers
+    the rows whose key may have changed, ``old`` has their former values, by column name.
     """
 
     relation: Relation
@@ -58,6 +61,25 @@ class Changes:
     unchanged: dict[str, Bools]
     moved: Ints
     old: dict[str, pa.Array]
+
+    @property
+    def operations(self) -> Ints:
+        """INSERT, UPDATE or DELETE of every row."""
+        return np.asarray(self.rows["_op"].chunk(0).indices)
+
+    def since(self, lsn: int) -> Changes:
+        """The changes whose commit record does not begin before ``lsn``. Commits come in the order of their LSNs."""
+        first = int(np.searchsorted(self.rows["_ab_cdc_lsn"].to_numpy(), lsn))
+        if first == 0:
+            return self
+        moved = int(np.searchsorted(self.moved, first))
+        return Changes(
+            self.relation,
+            self.rows.slice(first),
+            {name: mask[first:] for name, mask in self.unchanged.items()},
+            self.moved[moved:] - first,
+            {name: values[moved:] for name, values in self.old.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -71,12 +93,18 @@ class Truncation:
 
 
 class Decoder:
-    """Decodes the batches of one call of the slot function; relations and the open transaction carry over."""
+    """Decodes the messages of one slot in order; relations and the open transaction carry over from batch to batch.
 
-    def __init__(self) -> None:
+    ``aliases`` names the type whose form the values of another type have: of a domain its base type, of an enum text.
+    """
+
+    def __init__(self, aliases: Mapping[int, int] | None = None) -> None:
         self.commit_end = 0
         """LSN just after the last commit seen."""
         self.messages = 0
+        self.open = False
+        """Whether the last message seen leaves a transaction unfinished."""
+        self._aliases = aliases or {}
         self._relations: dict[int, Relation] = {}
         self._transaction = (0, 0)
 
@@ -85,9 +113,9 @@ class Decoder:
         count = len(batch)
         if count == 0:
             return []
-        offsets = np.frombuffer(batch.buffers()[1], np.int32)[batch.offset : batch.offset + count + 1].astype(np.int64)
-        data = np.zeros(int(offsets[-1]) + PADDING, np.uint8)
-        data[:-PADDING] = np.frombuffer(batch.buffers()[2], np.uint8, count=int(offsets[-1]))
+        offsets, messages = _messages(batch)
+        data = np.zeros(len(messages) + PADDING, np.uint8)
+        data[:-PADDING] = messages
         buffer, starts = Buffer(data), offsets[:-1]
         kinds = data[starts]
         first, self.messages = self.messages, self.messages + count
@@ -98,7 +126,7 @@ class Decoder:
         for index in np.flatnonzero((kinds == _RELATION) | (kinds == _TRUNCATE)):
             message = data[offsets[index] : offsets[index + 1]].tobytes()
             if message[0] == _RELATION:
-                relation = _parse_relation(message)
+                relation = _parse_relation(message, self._aliases)
                 known = self._relations.get(relation.oid)
                 if known is None or known.message != message:
                     self._relations[relation.oid] = relation
@@ -129,6 +157,16 @@ class Decoder:
                 current, low = event or current, high
         return [item for _, item in sorted(items, key=lambda pair: pair[0])]
 
+    def whole(self, batch: pa.Array, messages: int) -> int:
+        """How many messages of ``batch`` to feed until a transaction is whole and ``messages`` have been seen in all.
+
+        All of them, if no such transaction ends in this batch.
+        """
+        offsets, data = _messages(batch)
+        wanted = max(0, messages - self.messages - 1)
+        commits = np.flatnonzero(data[offsets[wanted:-1]] == _COMMIT)
+        return wanted + int(commits[0]) + 1 if len(commits) else len(batch)
+
     def _commits(self, buffer: Buffer, starts: Ints, kinds: Ints) -> tuple[Ints, Ints]:
         """Commit LSN and time (µs since 1970) of the transaction of every message."""
         begins = np.flatnonzero(kinds == _BEGIN)
@@ -136,6 +174,7 @@ class Decoder:
         times = np.concatenate([[self._transaction[1]], buffer.int64(starts[begins] + 9) + EPOCH_US])
         self._transaction = (int(lsns[-1]), int(times[-1]))
         commits = np.flatnonzero(kinds == _COMMIT)
+        self.open = kinds[-1] != _COMMIT
         if len(commits):
             self.commit_end = int(buffer.int64(starts[commits[-1:]] + 10)[0])
         which = np.searchsorted(begins, np.arange(len(kinds)), side="right")
@@ -153,7 +192,7 @@ class Decoder:
             position = position.copy()
             position[with_old] = end + 1  # past the tag of the new tuple
         fields, _ = _parse_tuples(buffer, position, len(relation.columns))
-        is_delete = kinds == _DELETE
+        operations = np.where(kinds == _INSERT, INSERT, np.where(kinds == _UPDATE, UPDATE, DELETE)).astype(np.int8)
         unchanged: dict[str, Bools] = {}
         arrays: dict[str, pa.Array] = {}
         for index, (column, found) in enumerate(zip(relation.columns, fields, strict=True)):
@@ -175,14 +214,23 @@ class Decoder:
             arrays[column.name] = array(buffer, found, column)
         arrays |= {
             "_seq": pa.array(sequence.astype(np.int64)),
-            "_op": pa.DictionaryArray.from_arrays(pa.array(is_delete.astype(np.int8)), ["U", "D"]),
+            "_op": pa.DictionaryArray.from_arrays(pa.array(operations), _OPERATIONS),
             "_ab_cdc_lsn": pa.array(lsn.astype(np.int64)),
             "_ab_cdc_updated_at": pa.array(at.astype(np.int64)).cast(pa.timestamp("us", "UTC")),
         }
         return Changes(relation, pa.table(arrays), unchanged, with_old, old)
 
 
-def _parse_relation(message: bytes) -> Relation:
+def _messages(batch: pa.Array) -> tuple[Ints, Ints]:
+    """Offsets (one more than there are messages) into the bytes of a binary or large binary array, and these bytes."""
+    width = np.int64 if pa.types.is_large_binary(batch.type) else np.int32
+    _, offsets, data = batch.buffers()
+    bounds = np.frombuffer(offsets, width)[batch.offset : batch.offset + len(batch) + 1].astype(np.int64)
+    first, last = int(bounds[0]), int(bounds[-1])
+    return bounds - first, np.frombuffer(data, np.uint8, count=last - first, offset=first)
+
+
+def _parse_relation(message: bytes, aliases: Mapping[int, int]) -> Relation:
     def text(start: int) -> tuple[str, int]:
         end = message.index(b"\0", start)
         return message[start:end].decode(), end + 1
@@ -196,7 +244,8 @@ def _parse_relation(message: bytes) -> Relation:
     columns = []
     for _ in range(number):
         column, at = text(at + 1)
-        columns.append(Column(column, *struct.unpack_from(">Ii", message, at)))
+        kind, modifier = struct.unpack_from(">Ii", message, at)
+        columns.append(Column(column, aliases.get(kind, kind), modifier))
         at += 8
     return Relation(oid, schema, name, full, tuple(columns), message)
 
@@ -208,8 +257,12 @@ def _parse_tuples(buffer: Buffer, position: Ints, columns: int) -> tuple[list[Fi
     for _ in range(columns):
         kind = buffer.bytes[position]
         has_value = (kind == TEXT) | (kind == BINARY)
-        length = np.where(has_value, buffer.int32(np.where(has_value, position + 1, 0)), 0).astype(np.int64)
-        start = position + np.where(has_value, 5, 1)
+        if has_value.all():
+            length = buffer.int32(position + 1).astype(np.int64)
+            start = position + 5
+        else:
+            length = np.where(has_value, buffer.int32(np.where(has_value, position + 1, 0)), 0).astype(np.int64)
+            start = position + np.where(has_value, 5, 1)
         position = start + length
         found.append(Fields(kind, start, length))
     return found, position

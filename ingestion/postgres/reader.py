@@ -44,6 +44,10 @@ class Reader:
         with self.batches(query) as rows:
             return rows.read_all().column(0)[0].as_py()
 
+    def cancel(self) -> None:
+        """End, from another thread, the query that runs now; it fails there. Nothing to do when none runs."""
+        self._connection.adbc_cancel()
+
     @contextmanager
     def batches(self, query: str) -> Iterator[pa.RecordBatchReader]:
         with self._connection.cursor() as cursor:
@@ -79,12 +83,24 @@ def _session(dsn: str, *, autocommit: bool) -> Iterator[Reader]:
         raise TailraceError(postgres_problem(dsn, error)) from None
 
 
-def temporary_copy(reader: Reader, slot: str) -> str:
-    """A copy of the durable slot, which can be consumed at linear cost while the durable one stays where it is."""
+def temporary_copy(reader: Reader, slot: str, position: int) -> str:
+    """A copy of the durable slot, which can be consumed at linear cost while the durable one stays where it is.
+
+    It begins at ``position``, should the durable one lag behind it.
+    """
     copy = f"tailrace_tmp_{os.getpid()}_{secrets.token_hex(4)}"
     reader.value(
         f"select slot_name::text from pg_copy_logical_replication_slot({literal(slot)}, {literal(copy)}, true)"
     )
+    behind = reader.value(
+        f"select confirmed_flush_lsn < {literal(lsn_text(position))}::pg_lsn from pg_replication_slots "
+        f"where slot_name = {literal(copy)}"
+    )
+    if behind:
+        reader.value(
+            "select slot_name::text from "
+            f"pg_replication_slot_advance({literal(copy)}, {literal(lsn_text(position))}::pg_lsn)"
+        )
     return copy
 
 
