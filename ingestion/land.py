@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -176,22 +176,21 @@ def upsert(
     """
     if rows.num_rows == 0:
         return Landed()
-    with registered(con, table, "_incoming", rows):
-        landed = merge(con, table, "_incoming", rows.column_names, extracted_at=extracted_at, generation=generation)
+    with registered(con, table, {"_incoming": rows}):
+        landed = _merge(con, table, "_incoming", rows.column_names, extracted_at=extracted_at, generation=generation)
     landed.bytes = rows.nbytes
     return landed
 
 
-def merge(
+def _merge(
     con: duckdb.DuckDBPyConnection,
     table: RawTable,
     relation: str,
     given: Collection[str],
     *,
     extracted_at: datetime,
-    generation: int = 0,
+    generation: int,
 ) -> Landed:
-    """``upsert`` from a relation that the connection knows, with the columns ``given``."""
     names = {column.name for column in table.columns}
     missing = [name for name in table.key if name not in given]
     if missing or not table.key:
@@ -242,9 +241,10 @@ def append(
 ) -> Landed:
     """Add snapshot rows without looking for their keys; follow with ``drop_superseded``."""
     landed = Landed()
-    selected = [f"{cast(f'n.{quote(column.name)}', column)} as {quote(column.name)}" for column in table.columns]
     for batch in batches:
-        with registered(con, table, "_incoming", pa.Table.from_batches([batch])):
+        given = [column for column in table.columns if column.name in batch.schema.names]
+        selected = [f"{cast(f'n.{quote(column.name)}', column)} as {quote(column.name)}" for column in given]
+        with registered(con, table, {"_incoming": pa.Table.from_batches([batch])}):
             con.execute(
                 f"insert into {table.sql} by name select {', '.join(selected)}, uuid()::varchar as _airbyte_raw_id, "
                 "$at::timestamptz as _airbyte_extracted_at, $meta::json as _airbyte_meta, 0 as _airbyte_generation_id, "
@@ -308,12 +308,15 @@ def _value(table: RawTable, column: RawColumn, given: Collection[str], deleted: 
     return value
 
 
-def cast(expression: str, column: RawColumn) -> str:
-    """The expression in the column's type, exactly: text that DuckDB would round, cut or misread is an error."""
-    parsed = _parsed(f"{expression}::varchar", column.duck_type)
-    if parsed is None:
-        return f"{expression}::{column.duck_type}"
-    return f"case when typeof({expression}) = 'VARCHAR' then {parsed} else {expression}::{column.duck_type} end"
+def cast(expression: str, column: RawColumn, *, lenient: bool = False) -> str:
+    """The expression in the column's type, exactly: text that DuckDB would round, cut or misread is an error.
+
+    Where ``lenient``, what does not fit is NULL.
+    """
+    value, parsed = f"{expression}::{column.duck_type}", _parsed(f"{expression}::varchar", column.duck_type)
+    if parsed is not None:
+        value = f"case when typeof({expression}) = 'VARCHAR' then {parsed} else {value} end"
+    return f"try({value})" if lenient else value
 
 
 def _parsed(text: str, kind: str) -> str | None:
@@ -359,28 +362,37 @@ def _same_key(table: RawTable, left: str, right: str) -> str:
 
 
 @contextmanager
-def registered(con: duckdb.DuckDBPyConnection, table: RawTable, name: str, rows: pa.Table) -> Iterator[None]:
-    """``rows`` as the relation ``name``; raises TailraceError, without the value, when one does not fit its column."""
-    con.register(name, rows)
+def registered(
+    con: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    relations: Mapping[str, pa.Table],
+    *,
+    lenient: Collection[str] = (),
+) -> Iterator[None]:
+    """``relations`` by their names; raises TailraceError, without the value, when one does not fit its column."""
+    for name, rows in relations.items():
+        con.register(name, rows)
     try:
         yield
     except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
-        raise TailraceError(_misfit(table, rows, error)) from None
-    con.unregister(name)
+        raise TailraceError(_misfit(table, relations.values(), lenient, error)) from None
+    for name in relations:
+        con.unregister(name)
 
 
-def _misfit(table: RawTable, rows: pa.Table, error: duckdb.Error) -> str:
+def _misfit(table: RawTable, relations: Iterable[pa.Table], lenient: Collection[str], error: duckdb.Error) -> str:
     """One line that names the column. DuckDB's own message would quote the value, which may be personal."""
     with duckdb.connect() as probe:  # the failed transaction answers no more questions
-        probe.register("_incoming", rows)
-        for column in table.columns:
-            if column.name not in rows.column_names:
-                continue
-            try:
-                probe.execute(f"select {cast(f'n.{quote(column.name)}', column)} from _incoming as n").fetchall()
-            except duckdb.Error:
-                return (
-                    f"{table.label}.{column.name}: a value does not fit {column.duck_type}; "
-                    "mend it in the source, or widen the type in the contract (VARCHAR holds every value)"
-                )
+        for rows in relations:
+            probe.register("_incoming", rows)
+            for column in table.columns:
+                if column.name not in rows.column_names or column.name in lenient:
+                    continue
+                try:
+                    probe.execute(f"select {cast(f'n.{quote(column.name)}', column)} from _incoming as n").fetchall()
+                except duckdb.Error:
+                    return (
+                        f"{table.label}.{column.name}: a value does not fit {column.duck_type}; "
+                        "mend it in the source, or widen the type in the contract (VARCHAR holds every value)"
+                    )
     return f"{table.label}: rows could not be landed ({type(error).__name__}); check the table's contract"

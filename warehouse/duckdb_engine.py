@@ -64,11 +64,14 @@ class DuckDBWarehouse:
 
     @contextmanager
     def writer(
-        self, purpose: str, *, on_wait: Callable[[str], None] | None = None
+        self, purpose: str, *, on_wait: Callable[[str], None] | None = None, memory_limit: str | None = None
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that may write, with the vault attached as ``vault``; closed at the end of the block."""
+        """A connection that may write, with the vault attached as ``vault``; closed at the end of the block.
+
+        ``memory_limit`` stands in for the configured one, for a step that shares this process's memory with others.
+        """
         with self.lease(purpose, on_wait=on_wait):
-            connection = self._connect(read_only=False)
+            connection = self._connect(read_only=False, memory_limit=memory_limit)
             try:
                 yield connection
             finally:
@@ -86,12 +89,12 @@ class DuckDBWarehouse:
             finally:
                 connection.close()
 
-    def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    def _connect(self, *, read_only: bool, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
         try:
             connection = duckdb.connect(
                 str(self._files.warehouse),
                 read_only=read_only,
-                config={"memory_limit": self._memory_limit, "preserve_insertion_order": "false"},
+                config={"memory_limit": memory_limit or self._memory_limit, "preserve_insertion_order": "false"},
             )
             connection.execute("set TimeZone = 'UTC'")
             mode = " (read_only)" if read_only else ""

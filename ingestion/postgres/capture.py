@@ -22,7 +22,7 @@ import psycopg
 from ingestion import land
 from ingestion.land import RawTable
 from ingestion.postgres import drift
-from ingestion.postgres.apply import Applier
+from ingestion.postgres.apply import Applied
 from ingestion.postgres.catalog import SourceTable, discover, existing_tables, read_source
 from ingestion.postgres.checks import findings, require
 from ingestion.postgres.connection import Connection, connect, flush_all, flush_lsn, lsn_text
@@ -392,11 +392,11 @@ class Capture:
                 reached.complete_lsn, reached.complete_until = lsn, now
             reached.store(con, self.database)
 
-        def landed(lsn: int, applier: Applier) -> None:
+        def landed(lsn: int, applied: Applied) -> None:
             position.lsn = lsn
             if now is not None and lsn >= upto:
                 position.complete_lsn, position.complete_until = lsn, now
-            self._count(applier)
+            self._count(applied)
             advance_slot(connection, self.slot, lsn)
 
         stream = self._stream_of(self.slot, {relation.name: relation.raw for relation in captured}, captured)
@@ -412,7 +412,7 @@ class Capture:
             warehouse=self.warehouse,
             landing=lambda schema, name: tables.get(f"{schema}.{name}"),
             store=lambda con, lsn: None,
-            landed=lambda lsn, applier: None,
+            landed=lambda lsn, applied: None,
             progress=self.progress,
             aliases=self._aliases,
             binary=all(relation.binary for relation in relations),
@@ -436,14 +436,14 @@ class Capture:
         self._report.warnings.append(f"{self.database}: {message}")
         self.progress(f"{self.database}: {message}")
 
-    def _count(self, applier: Applier) -> None:
-        for name, changes in applier.changes.items():
+    def _count(self, applied: Applied) -> None:
+        for name, changes in applied.changes.items():
             report = self._report.table(name)
             report.applied += changes
-            report.deleted += applier.landed[name].deleted
-            report.bytes += applier.landed[name].bytes
-        if applier.changes:
-            self.progress(f"{self.database}: {sum(applier.changes.values()):,} changes landed")
+            report.deleted += applied.landed[name].deleted
+            report.bytes += applied.landed[name].bytes
+        if applied.changes:
+            self.progress(f"{self.database}: {sum(applied.changes.values()):,} changes landed")
 
 
 def _seconds(earlier: str | None, later: str) -> float:

@@ -31,6 +31,8 @@ from ingestion.postgres.values import (
 
 _BEGIN, _COMMIT, _INSERT, _UPDATE, _DELETE, _RELATION, _TRUNCATE = (ord(letter) for letter in "BCIUDRT")
 _NEW = ord("N")
+INSERT, UPDATE, DELETE = range(3)
+_OPERATIONS = pa.array(["I", "U", "D"])
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ class Relation:
 class Changes:
     """Row changes of one relation, in stream order.
 
-    ``rows`` has the relation's columns (of a delete: its key only), ``_seq`` int64 (order in the batch), ``_op``
-    (``U`` insert or update, ``D`` delete), ``_ab_cdc_lsn`` int64 (of the commit) and ``_ab_cdc_updated_at`` (its time).
-    ``unchanged`` masks values that the stream did not send again. ``moved`` numbers the rows whose key may have
-    changed, ``old`` has their former values, by column name.
+    ``rows`` has the relation's columns (of a delete: its identity only), ``_seq`` int64 (order in the run), ``_op``
+    (``I`` insert, ``U`` update, ``D`` delete), ``_ab_cdc_lsn`` int64 (where the commit record begins) and
+    ``_ab_cdc_updated_at`` (its time). ``unchanged`` masks values that the stream did not send again. ``moved`` numbers
+    the rows whose key may have changed, ``old`` has their former values, by column name.
     """
 
     relation: Relation
@@ -60,6 +62,11 @@ class Changes:
     unchanged: dict[str, Bools]
     moved: Ints
     old: dict[str, pa.Array]
+
+    @property
+    def operations(self) -> Ints:
+        """INSERT, UPDATE or DELETE of every row."""
+        return np.asarray(self.rows["_op"].chunk(0).indices)
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Truncation:
 
 
 class Decoder:
-    """Decodes the batches of one call of the slot function; relations and the open transaction carry over."""
+    """Decodes the messages of one slot in order; relations and the open transaction carry over from batch to batch."""
 
     def __init__(
         self,
@@ -86,6 +93,8 @@ class Decoder:
         self.commit_end = 0
         """LSN just after the last commit seen."""
         self.messages = 0
+        self.open = False
+        """Whether the last message seen leaves a transaction unfinished."""
         self._relations: dict[int, Relation] = {}
         self._transaction = (0, 0)
         self._aliases = aliases or {}
@@ -96,9 +105,9 @@ class Decoder:
         count = len(batch)
         if count == 0:
             return []
-        offsets = np.frombuffer(batch.buffers()[1], np.int32)[batch.offset : batch.offset + count + 1].astype(np.int64)
-        data = np.zeros(int(offsets[-1]) + PADDING, np.uint8)
-        data[:-PADDING] = np.frombuffer(batch.buffers()[2], np.uint8, count=int(offsets[-1]))
+        offsets, messages = _messages(batch)
+        data = np.zeros(len(messages) + PADDING, np.uint8)
+        data[:-PADDING] = messages
         buffer, starts = Buffer(data), offsets[:-1]
         kinds = data[starts]
         first, self.messages = self.messages, self.messages + count
@@ -154,6 +163,16 @@ class Decoder:
         ]
         return replace(relation, columns=tuple(columns))
 
+    def whole(self, batch: pa.Array, messages: int) -> int:
+        """How many messages of ``batch`` to feed until a transaction is whole and ``messages`` have been seen in all.
+
+        All of them, if no such transaction ends in this batch.
+        """
+        offsets, data = _messages(batch)
+        wanted = max(0, messages - self.messages - 1)
+        commits = np.flatnonzero(data[offsets[wanted:-1]] == _COMMIT)
+        return wanted + int(commits[0]) + 1 if len(commits) else len(batch)
+
     def _commits(self, buffer: Buffer, starts: Ints, kinds: Ints) -> tuple[Ints, Ints]:
         """Commit LSN and time (µs since 1970) of the transaction of every message."""
         begins = np.flatnonzero(kinds == _BEGIN)
@@ -161,6 +180,7 @@ class Decoder:
         times = np.concatenate([[self._transaction[1]], buffer.int64(starts[begins] + 9) + EPOCH_US])
         self._transaction = (int(lsns[-1]), int(times[-1]))
         commits = np.flatnonzero(kinds == _COMMIT)
+        self.open = kinds[-1] != _COMMIT
         if len(commits):
             self.commit_end = int(buffer.int64(starts[commits[-1:]] + 10)[0])
         which = np.searchsorted(begins, np.arange(len(kinds)), side="right")
@@ -178,7 +198,7 @@ class Decoder:
             position = position.copy()
             position[with_old] = end + 1  # past the tag of the new tuple
         fields, _ = _parse_tuples(buffer, position, len(relation.columns))
-        is_delete = kinds == _DELETE
+        operations = np.where(kinds == _INSERT, INSERT, np.where(kinds == _UPDATE, UPDATE, DELETE)).astype(np.int8)
         unchanged: dict[str, Bools] = {}
         arrays: dict[str, pa.Array] = {}
         for index, (column, found) in enumerate(zip(relation.columns, fields, strict=True)):
@@ -200,11 +220,20 @@ class Decoder:
             arrays[column.name] = array(buffer, found, column)
         arrays |= {
             "_seq": pa.array(sequence.astype(np.int64)),
-            "_op": pa.DictionaryArray.from_arrays(pa.array(is_delete.astype(np.int8)), ["U", "D"]),
+            "_op": pa.DictionaryArray.from_arrays(pa.array(operations), _OPERATIONS),
             "_ab_cdc_lsn": pa.array(lsn.astype(np.int64)),
             "_ab_cdc_updated_at": pa.array(at.astype(np.int64)).cast(pa.timestamp("us", "UTC")),
         }
         return Changes(relation, pa.table(arrays), unchanged, with_old, old)
+
+
+def _messages(batch: pa.Array) -> tuple[Ints, Ints]:
+    """Offsets (one more than there are messages) into the bytes of a binary or large binary array, and these bytes."""
+    width = np.int64 if pa.types.is_large_binary(batch.type) else np.int32
+    _, offsets, data = batch.buffers()
+    bounds = np.frombuffer(offsets, width)[batch.offset : batch.offset + len(batch) + 1].astype(np.int64)
+    first, last = int(bounds[0]), int(bounds[-1])
+    return bounds - first, np.frombuffer(data, np.uint8, count=last - first, offset=first)
 
 
 def _parse_relation(message: bytes) -> Relation:
@@ -233,8 +262,12 @@ def _parse_tuples(buffer: Buffer, position: Ints, columns: int) -> tuple[list[Fi
     for _ in range(columns):
         kind = buffer.bytes[position]
         has_value = (kind == TEXT) | (kind == BINARY)
-        length = np.where(has_value, buffer.int32(np.where(has_value, position + 1, 0)), 0).astype(np.int64)
-        start = position + np.where(has_value, 5, 1)
+        if has_value.all():
+            length = buffer.int32(position + 1).astype(np.int64)
+            start = position + 5
+        else:
+            length = np.where(has_value, buffer.int32(np.where(has_value, position + 1, 0)), 0).astype(np.int64)
+            start = position + np.where(has_value, 5, 1)
         position = start + length
         found.append(Fields(kind, start, length))
     return found, position

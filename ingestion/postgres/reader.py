@@ -45,6 +45,10 @@ class Reader:
         with self.batches(query) as rows:
             return rows.read_all().column(0)[0].as_py()
 
+    def cancel(self) -> None:
+        """End, from another thread, the query that runs now; it fails there. Nothing to do when none runs."""
+        self._connection.adbc_cancel()
+
     @contextmanager
     def batches(self, query: str) -> Iterator[pa.RecordBatchReader]:
         with self._connection.cursor() as cursor:
@@ -80,12 +84,24 @@ def _session(dsn: str, *, autocommit: bool) -> Iterator[Reader]:
         raise TailraceError(postgres_problem(dsn, error)) from None
 
 
-def temporary_copy(reader: Reader, slot: str) -> str:
-    """A copy of the durable slot, which can be consumed at linear cost while the durable one stays where it is."""
+def temporary_copy(reader: Reader, slot: str, position: int) -> str:
+    """A copy of the durable slot, which can be consumed at linear cost while the durable one stays where it is.
+
+    It begins at ``position``, should the durable one lag behind it.
+    """
     copy = f"tailrace_tmp_{os.getpid()}_{secrets.token_hex(4)}"
     reader.value(
         f"select slot_name::text from pg_copy_logical_replication_slot({literal(slot)}, {literal(copy)}, true)"
     )
+    behind = reader.value(
+        f"select confirmed_flush_lsn < {literal(lsn_text(position))}::pg_lsn from pg_replication_slots "
+        f"where slot_name = {literal(copy)}"
+    )
+    if behind:
+        reader.value(
+            "select slot_name::text from "
+            f"pg_replication_slot_advance({literal(copy)}, {literal(lsn_text(position))}::pg_lsn)"
+        )
     return copy
 
 
@@ -102,6 +118,8 @@ def snapshot_query(table: SourceTable) -> str:
     """The contract's columns of one table, for ``copied``. What Arrow would not hold exactly is asked for as text."""
     selected = []
     for column in table.raw.columns:
+        if column.name not in table.types:
+            continue
         name = quote(column.name)
         if copied_as(*table.types[column.name], column.duck_type) == "native":
             selected.append(name)
@@ -113,7 +131,7 @@ def snapshot_query(table: SourceTable) -> str:
 
 def copied(table: SourceTable, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The rows of ``snapshot_query``, value-exact."""
-    kinds = [(table.types[column.name], column.duck_type) for column in table.raw.columns]
+    kinds = [(table.types[c.name], c.duck_type) for c in table.raw.columns if c.name in table.types]
     oids = [oid if copied_as(oid, typmod, raw_type) == "native" else TEXT for (oid, typmod), raw_type in kinds]
     for batch in batches:
         exact = [from_adbc(array, oid) for array, oid in zip(batch.columns, oids, strict=True)]

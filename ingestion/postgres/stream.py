@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import duckdb
-import pyarrow as pa
 
 from ingestion.land import RawTable
-from ingestion.postgres.apply import Applier
+from ingestion.postgres.apply import Applied, Applier
 from ingestion.postgres.pgoutput import Decoder
-from ingestion.postgres.reader import changes_query, open_reader, temporary_copy
+from ingestion.postgres.prefetch import Prefetch
 from ingestion.postgres.values import NeedsTextError
 from warehouse import DuckDBWarehouse, positions, transaction
 from warehouse.failpoints import failpoint
@@ -20,15 +19,22 @@ from warehouse.failpoints import failpoint
 BATCH_MESSAGES = 250_000
 _IDLE_WAL = 16 * 1024 * 1024
 """Bytes of WAL without a change for us that a slot may hold before the position is moved past them."""
+_TURN = 5.0
+"""Seconds after which the writer's lease is given to whoever waits for it, at the end of a transaction."""
+_MEMORY = "256MB"
+"""What DuckDB may use here; the rest waits in its temporary files."""
 
 
 @dataclass(kw_only=True)
 class Stream:
     """What is read, where it lands, and who is told.
 
-    ``landing`` names the raw table of a relation (schema, table), None for one that does not land. Changes of a
-    relation up to its LSN in ``since`` (by ``schema.table``) are passed over. ``store`` writes the position that a
-    batch reaches, in the batch's transaction; ``landed`` is called after its commit with the applier that landed it.
+    ``landing`` names the raw table of a relation (schema, table), None for one that does not land; ``binary`` tells
+    whether all that lands decodes from its binary form. ``lenient`` names columns (by ``schema.table``) that are copied
+    again afterwards, since their type or their very presence changed: until then a value that does not fit, or that
+    was never landed, is NULL instead of an error.
+    ``aliases``: see ``Decoder``. ``store`` writes the position that a batch reaches, in the batch's transaction;
+    ``landed`` is called after the commits of one turn as the warehouse's writer, with what they landed together.
     """
 
     database: str
@@ -37,64 +43,91 @@ class Stream:
     publication: str
     warehouse: DuckDBWarehouse
     landing: Callable[[str, str], RawTable | None]
-    since: Mapping[str, int]
     store: Callable[[duckdb.DuckDBPyConnection, int], None]
-    landed: Callable[[int, Applier], None]
+    landed: Callable[[int, Applied], None]
     progress: Callable[[str], None]
+    binary: bool
+    aliases: Mapping[int, int]
     batch_messages: int = BATCH_MESSAGES
-    aliases: Mapping[int, int] = field(default_factory=dict)
-    """Base type of domains and enums, by OID."""
+    lenient: Mapping[str, Collection[str]] = field(default_factory=dict)
+    _position: int = field(init=False, default=0)
 
-    def run(self, position: int, upto: int, *, binary: bool) -> None:
+    def run(self, position: int, upto: int) -> None:
         """Land every transaction that committed between ``position``, where the slot stands, and ``upto``."""
-        if binary:
+        self._position = position
+        if self.binary:
             try:
-                return self._run(position, upto, binary=True)
+                return self._run(upto, binary=True)
             except NeedsTextError:
                 self.progress(f"{self.database}: a value without a binary form here; reading text")
-        return self._run(position, upto, binary=False)
+        return self._run(upto, binary=False)
 
-    def _run(self, position: int, upto: int, *, binary: bool) -> None:
-        with open_reader(self.dsn) as reader:
-            query = changes_query(
-                temporary_copy(reader, self.slot),
-                upto=upto,
-                limit=self.batch_messages,
-                publication=self.publication,
-                binary=binary,
-            )
-            more = True
-            while more:
-                with reader.batches(query) as batches:
-                    first = next(iter(batches), None)
-                    if first is None and upto - position < _IDLE_WAL:
-                        return
-                    more = self._land(upto, itertools.chain([first] if first else [], batches))
+    def _run(self, upto: int, *, binary: bool) -> None:
+        with Prefetch(
+            self.dsn,
+            self.slot,
+            position=self._position,
+            upto=upto,
+            publication=self.publication,
+            binary=binary,
+            messages=self.batch_messages,
+        ) as source:
+            decoder = Decoder(aliases=self.aliases, raw_types=self._raw_types)
+            source.wait()
+            while source.current() is not None:
+                self._turn(decoder, source, upto)
+                source.wait()
+            if upto - self._position >= _IDLE_WAL:
+                self._turn(decoder, source, upto)
 
     def _raw_types(self, schema: str, name: str) -> Mapping[str, str]:
         table = self.landing(schema, name)
         return {column.name: column.duck_type for column in table.columns} if table else {}
 
-    def _land(self, upto: int, batches: Iterable[pa.RecordBatch]) -> bool:
-        """Land whole transactions and the position after them; whether the limit cut them off before ``upto``."""
-        decoder = Decoder(aliases=self.aliases, raw_types=self._raw_types)
-        with self.warehouse.writer(f"changes of {self.database}", on_wait=self.progress) as con, transaction(con):
+    def _turn(self, decoder: Decoder, source: Prefetch, upto: int) -> None:
+        """Land batches for a bounded time under the writer's lease."""
+        applied, reached, end = Applied(), 0, time.monotonic() + _TURN
+        try:
+            with self.warehouse.writer(
+                f"changes of {self.database}", on_wait=self.progress, memory_limit=_MEMORY
+            ) as con:
+                while True:
+                    reached = self._land(con, decoder, source, upto, applied)
+                    failpoint("after_commit")
+                    left = end - time.monotonic()
+                    if left <= 0 or not source.wait(left) or source.current() is None:
+                        break
+        finally:
+            if reached:
+                self._position = reached
+                self.landed(reached, applied)
+        failpoint("after_advance")
+
+    def _land(
+        self, con: duckdb.DuckDBPyConnection, decoder: Decoder, source: Prefetch, upto: int, applied: Applied
+    ) -> int:
+        """Land whole transactions until there are messages enough, and the position after them, which is returned."""
+        wanted, full = decoder.messages + self.batch_messages, False
+        with transaction(con):
             applier = Applier(
                 con,
                 database=self.database,
                 landing=self.landing,
                 extracted_at=positions.stamp(con),
+                lenient=self.lenient,
             )
-            for batch in batches:
-                for item in decoder.feed(batch.column(0)):
+            while not full and (messages := source.current()) is not None:
+                count = decoder.whole(messages, wanted)
+                for item in decoder.feed(messages[:count]):
                     applier.add(item)
+                source.take(count)
+                full = decoder.messages >= wanted and not decoder.open
+                if not full:
+                    source.wait()
             failpoint("after_fetch")
             applier.finish()
-            cut = decoder.messages >= self.batch_messages
-            reached = decoder.commit_end if cut else max(upto, decoder.commit_end)
+            reached = decoder.commit_end if full else max(upto, decoder.commit_end)
             self.store(con, reached)
             failpoint("before_commit")
-        failpoint("after_commit")
-        self.landed(reached, applier)
-        failpoint("after_advance")
-        return cut
+        applied += applier.applied
+        return reached
