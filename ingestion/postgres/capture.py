@@ -290,7 +290,9 @@ class Capture:
                 del position.relations[name]
                 schema, _, table = name.partition(".")
                 if name in existing:
-                    self._warn(f"{name}: not in publication {self.publication} any more; its raw rows stand as they are")
+                    self._warn(
+                        f"{name}: not in publication {self.publication} any more; its raw rows stand as they are"
+                    )
                 elif table in by_name:
                     origin = f"{self.database}.{schema}"
                     landed = land.truncate(

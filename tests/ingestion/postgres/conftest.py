@@ -155,6 +155,15 @@ serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql
         if publish:
             self.run(database, PUBLISH.format(schema))
 
+    def create_silo(self, name: str) -> str:
+        """One more database of the pattern; its name."""
+        database = f"{self.silo.rpartition('_')[0]}_{name}"
+        self.server.create_database(database)
+        self.schemas[database] = ["app"]
+        self.run(database, "create publication tailrace")
+        self.create_schema(database, "app")
+        return database
+
     def run(self, database: str, *statements: str) -> list[Row]:
         """The statements in one transaction; rows of the last."""
         with self.server.connect(database, autocommit=False) as connection:
@@ -176,15 +185,25 @@ serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql
 
         Its exit code: -9, or 0 where it never came there that often.
         """
-        arguments = self.folder / "child.pickle"
-        arguments.write_bytes(pickle.dumps((self.tables, batch_messages, hit)))
-        environment = os.environ | {"TAILRACE_CONFIG": str(self.config), "TAILRACE_FAILPOINT": failpoint}
-        environment |= {"TAILRACE_HOME": str(self.folder), "PYTHONPATH": str(Path(__file__).parents[3])}
         child = subprocess.run(
-            [sys.executable, "-c", _CHILD, str(arguments)], env=environment, timeout=120, capture_output=True, text=True
+            self.child(_CHILD, self.tables, batch_messages, hit),
+            env=self.child_environment() | {"TAILRACE_FAILPOINT": failpoint},
+            timeout=120,
+            capture_output=True,
+            text=True,
         )
         assert child.returncode in (0, -signal.SIGKILL), child.stderr
         return child.returncode
+
+    def child(self, program: str, *arguments: Any) -> list[str]:
+        """The command of a process that runs ``program``, which finds its pickled arguments in a file."""
+        file = self.folder / "child.pickle"
+        file.write_bytes(pickle.dumps(arguments))
+        return [sys.executable, "-c", program, str(file)]
+
+    def child_environment(self) -> dict[str, str]:
+        found = {"TAILRACE_CONFIG": str(self.config), "TAILRACE_HOME": str(self.folder)}
+        return os.environ | found | {"PYTHONPATH": str(Path(__file__).parents[3])}
 
     def raw(self, query: str) -> list[Row]:
         with self.warehouse.reader() as con:

@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +24,8 @@ from ingestion.postgres import Follower
 from settings import load_settings
 from warehouse import open_warehouse
 settings = load_settings()
-with Follower(settings, open_warehouse(settings), tables=pickle.load(open(sys.argv[1], "rb"))) as follower:
+(tables,) = pickle.load(open(sys.argv[1], "rb"))
+with Follower(settings, open_warehouse(settings), tables=tables) as follower:
     follower.run(report=lambda report: print(report.lsn, flush=True))
 """
 
@@ -41,9 +39,7 @@ def add(product: Any, schema: str, first: int, last: int, *, database: str | Non
 
 
 def live(product: Any, condition: str = "true") -> int:
-    return product.raw(
-        f"select count(*) from raw_app.items where _ab_cdc_deleted_at is null and {condition}"
-    )[0][0]
+    return product.raw(f"select count(*) from raw_app.items where _ab_cdc_deleted_at is null and {condition}")[0][0]
 
 
 def eventually(holds: Callable[[], bool]) -> None:
@@ -61,9 +57,7 @@ def following(product: Any) -> Iterator[list[str]]:
 
     def work() -> None:
         try:
-            with Follower(
-                product.settings, product.warehouse, tables=product.tables, progress=said.append
-            ) as follower:
+            with Follower(product.settings, product.warehouse, tables=product.tables, progress=said.append) as follower:
                 follower.run(stop=stop.is_set)
         except TailraceError as error:
             failures.append(error)
@@ -102,10 +96,9 @@ def test_a_look_without_news_makes_no_pass(product: Any) -> None:
 
 def test_a_killed_follower_loses_and_doubles_nothing(product: Any) -> None:
     add(product, "app", 1, 50)
-    arguments = product.pickled_tables()
     for round_number in range(3):
         child = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, str(arguments)], env=product.child_environment(), stdout=subprocess.PIPE
+            product.child(_CHILD, product.tables), env=product.child_environment(), stdout=subprocess.PIPE
         )
         assert child.stdout is not None
         for number in range(5):
