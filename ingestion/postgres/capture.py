@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -20,12 +20,11 @@ import duckdb
 import psycopg
 
 from ingestion import land
-from ingestion.land import Landed, RawTable
+from ingestion.land import RawTable
 from ingestion.postgres.apply import Applier
 from ingestion.postgres.catalog import SourceTable, check_server, discover
 from ingestion.postgres.connection import Connection, connect, flush_all, flush_lsn, lsn_text
 from ingestion.postgres.position import SOURCE, Captured, Position
-from ingestion.postgres.reader import open_snapshot, snapshot_query
 from ingestion.postgres.slots import (
     advance_slot,
     drop_slot,
@@ -34,6 +33,7 @@ from ingestion.postgres.slots import (
     slot_name,
     sole_reader,
 )
+from ingestion.postgres.snapshot import CHUNK_BLOCKS, Snapshot
 from ingestion.postgres.stream import BATCH_MESSAGES, Stream
 from pii_policies import load_contracts
 from settings import Settings, TailraceError, postgres_problem
@@ -93,10 +93,12 @@ def sync(
     tables: Sequence[RawTable] | None = None,
     progress: Progress | None = None,
     batch_messages: int = BATCH_MESSAGES,
+    chunk_blocks: int = CHUNK_BLOCKS,
 ) -> list[SyncReport]:
     """Bring the raw tables up to the present of every source database, or of ``database`` alone.
 
-    ``tables`` defaults to those of the contracts; a batch ends with the transaction that passes ``batch_messages``.
+    ``tables`` defaults to those of the contracts; a batch ends with the transaction that passes ``batch_messages``,
+    and tables are copied by ``chunk_blocks`` of their heap.
     Raises TailraceError, one line with its remedy, when a source cannot be captured whole; databases that were done
     before it stay done.
     """
@@ -120,6 +122,7 @@ def sync(
             warehouse=warehouse,
             progress=progress or _silent,
             batch_messages=batch_messages,
+            chunk_blocks=chunk_blocks,
         )
         with _one_line(dsn, warehouse):
             reports.append(capture.run())
@@ -154,6 +157,7 @@ class _Capture:
     warehouse: DuckDBWarehouse
     progress: Progress
     batch_messages: int
+    chunk_blocks: int
     report: SyncReport = field(init=False)
 
     def run(self) -> SyncReport:
@@ -238,16 +242,19 @@ class _Capture:
         if find_slot(connection, self.slot) is not None:
             drop_slot(connection, self.slot)
         try:
-            with exported_snapshot(self.dsn, self.slot, temporary=False) as (lsn, snapshot):
+            with exported_snapshot(self.dsn, self.slot, temporary=False) as (lsn, name):
                 failpoint("after_slot_creation")
-                position = Position(lsn, system)
+                position, snapshot = Position(lsn, system), self._snapshot(system, lsn, name)
+                with self.warehouse.writer(f"position of {self.database}", on_wait=self.progress) as con:
+                    with transaction(con):
+                        snapshot.discard(con)
+                        position.store(con, self.database)
                 self._copy(position, relations, snapshot)
         except BaseException:
             with suppress(psycopg.Error, TailraceError):
                 if self._stored() is None and find_slot(connection, self.slot) is not None:
                     drop_slot(connection, self.slot)  # it would hold WAL for nobody
             raise
-        failpoint("after_snapshot_commit")
         return position
 
     def _join(
@@ -257,49 +264,61 @@ class _Capture:
         relations: Sequence[SourceTable],
         fresh: Sequence[SourceTable],
     ) -> None:
-        """Copy relations that were published, or changed their columns, since the last pass.
+        """Copy relations that were published, or changed their columns, or whose copy a dead pass left, since then.
 
-        They are copied as of one point of the stream, after the stream has been landed up to exactly that point.
+        What is copied whole lands first: the stream has to be applied to it. The others are copied as of one point of
+        the stream, after the stream has been landed up to exactly that point, without changes that their copy shows.
         """
         slot = f"tailrace_join_{secrets.token_hex(6)}"
-        with exported_snapshot(self.dsn, slot, temporary=True) as (lsn, snapshot):
-            self._stream(connection, position, relations, lsn)
-            self._copy(position, fresh, snapshot)
+        with exported_snapshot(self.dsn, slot, temporary=True) as (lsn, name):
+            snapshot = self._snapshot(position.system, lsn, name)
+            self._finish(position, snapshot.complete(fresh, since=position.lsn), snapshot)
+            rest = [table for table in fresh if not position.holds(table.name, table.shape)]
+            passed = {table.name: lsn for table in rest if table.name not in position.relations}
+            self._stream(connection, position, relations, lsn, passed=passed)
+            self._copy(position, rest, snapshot)
 
-    def _copy(self, position: Position, relations: Sequence[SourceTable], snapshot: str) -> None:
-        """Land the rows of ``relations`` and the position in one transaction; all of it, or nothing."""
-        by_table: dict[str, list[SourceTable]] = {}
-        for relation in relations:
-            by_table.setdefault(relation.raw.name, []).append(relation)
-        with (
-            open_snapshot(self.dsn, snapshot) as reader,
-            self.warehouse.writer(f"snapshot of {self.database}", on_wait=self.progress) as con,
-            transaction(con),
-        ):
-            extracted_at = positions.stamp(con)
-            for parts in by_table.values():
-                table, added = parts[0].raw, Landed()
-                for part in parts:
-                    # What an earlier copy landed and this one does not is gone from the source: it stays marked so.
-                    origin = f"{self.database}.{part.schema}"
-                    land.truncate(con, table, origin=origin, at=extracted_at, extracted_at=extracted_at)
-                for part in parts:
-                    origin = f"{self.database}.{part.schema}"
-                    with reader.batches(snapshot_query(part)) as rows:
-                        added += land.append(
-                            con, table, rows, origin=origin, extracted_at=extracted_at, lsn=position.lsn
-                        )
-                    position.relations[part.name] = Captured(part.shape, position.lsn)
-                land.drop_superseded(con, table)
-                report = self._table(table.name)
-                report.snapshotted += added.upserted
-                report.bytes += added.bytes
-                self.progress(f"{self.database}: {table.name} snapshot, {added.upserted:,} rows")
-                failpoint("mid_snapshot")
+    def _snapshot(self, system: str, lsn: int, name: str) -> Snapshot:
+        return Snapshot(
+            database=self.database,
+            dsn=self.dsn,
+            system=system,
+            lsn=lsn,
+            name=name,
+            warehouse=self.warehouse,
+            chunk_blocks=self.chunk_blocks,
+            progress=self.progress,
+        )
+
+    def _copy(self, position: Position, relations: Sequence[SourceTable], snapshot: Snapshot) -> None:
+        """Copy ``relations``, chunk by chunk, then land them and the position in one transaction."""
+        for name, copied in snapshot.copy(relations).items():
+            report = self._table(name.partition(".")[2])
+            report.snapshotted += copied.rows
+            report.bytes += copied.bytes
+        self._finish(position, relations, snapshot)
+        failpoint("after_snapshot_commit")
+
+    def _finish(self, position: Position, relations: Sequence[SourceTable], snapshot: Snapshot) -> None:
+        """Put what was copied whole into raw, with the position."""
+        if not relations:
+            return
+        with self.warehouse.writer(f"snapshot of {self.database}", on_wait=self.progress) as con, transaction(con):
+            since = snapshot.finish(con, relations, extracted_at=positions.stamp(con))
+            for table in relations:
+                position.relations[table.name] = Captured(table.shape, since[table.name])
             position.store(con, self.database)
             failpoint("before_snapshot_commit")
 
-    def _stream(self, connection: Connection, position: Position, relations: Sequence[SourceTable], upto: int) -> None:
+    def _stream(
+        self,
+        connection: Connection,
+        position: Position,
+        relations: Sequence[SourceTable],
+        upto: int,
+        *,
+        passed: Mapping[str, int] | None = None,
+    ) -> None:
         """Land every transaction that committed between the position and ``upto``, in bounded batches."""
         if upto <= position.lsn:
             return
@@ -324,7 +343,7 @@ class _Capture:
             publication=self.publication,
             warehouse=self.warehouse,
             landing=self._landing,
-            since={name: captured.since for name, captured in position.relations.items()},
+            since={name: captured.since for name, captured in position.relations.items()} | dict(passed or {}),
             store=store,
             landed=landed,
             progress=self.progress,

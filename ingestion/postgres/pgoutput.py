@@ -59,6 +59,20 @@ class Changes:
     moved: Ints
     old: dict[str, pa.Array]
 
+    def since(self, lsn: int) -> Changes:
+        """The changes whose commit record does not begin before ``lsn``. Commits come in the order of their LSNs."""
+        first = int(np.searchsorted(self.rows["_ab_cdc_lsn"].to_numpy(), lsn))
+        if first == 0:
+            return self
+        moved = int(np.searchsorted(self.moved, first))
+        return Changes(
+            self.relation,
+            self.rows.slice(first),
+            {name: mask[first:] for name, mask in self.unchanged.items()},
+            self.moved[moved:] - first,
+            {name: values[moved:] for name, values in self.old.items()},
+        )
+
 
 @dataclass(frozen=True)
 class Truncation:

@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
+from adbc_driver_postgresql import StatementOptions
 
+from ingestion import land
+from ingestion.land import RawColumn
 from ingestion.postgres.catalog import SourceTable
 from ingestion.postgres.connection import literal, lsn_text
-from ingestion.postgres.types import NATIVE_IN_ARROW, TEXTS
+from ingestion.postgres.types import DATE, JSON, JSONB, NATIVE_IN_ARROW, NUMERIC, TEXTS, TIMESTAMP, TIMESTAMPTZ
 from settings import TailraceError, postgres_problem
 from warehouse import quote
 
@@ -26,10 +30,16 @@ _SESSION = (
     "set extra_float_digits = 3",
     "set client_encoding = 'UTF8'",
 )
+BATCH_BYTES = 1 << 20
+"""Of a copy: a batch that stays in the processor's cache while it is landed."""
+_MENDED_IN_ARROW = frozenset({NUMERIC, JSON, JSONB, DATE, TIMESTAMP, TIMESTAMPTZ})
+# What the driver's shift from 2000 to 1970 makes of PostgreSQL's infinities.
+_WRAPPED_MICROSECONDS = {"infinity": -(2**63) + 946_684_800_000_000 - 1, "-infinity": -(2**63) + 946_684_800_000_000}
+_WRAPPED_DAYS = {"infinity": -(2**31) + 10_957 - 1, "-infinity": -(2**31) + 10_957}
 
 
 class Reader:
-    """One session that reads Arrow record batches of about 16 MB."""
+    """One session that reads Arrow record batches, of about 16 MB unless told."""
 
     def __init__(self, connection: adbc.Connection) -> None:
         self._connection = connection
@@ -45,8 +55,10 @@ class Reader:
             return rows.read_all().column(0)[0].as_py()
 
     @contextmanager
-    def batches(self, query: str) -> Iterator[pa.RecordBatchReader]:
+    def batches(self, query: str, *, batch_bytes: int | None = None) -> Iterator[pa.RecordBatchReader]:
         with self._connection.cursor() as cursor:
+            if batch_bytes is not None:
+                cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(batch_bytes)})
             cursor.execute(query)
             yield cursor.fetch_record_batch()
 
@@ -97,15 +109,69 @@ def changes_query(slot: str, *, upto: int, limit: int, publication: str, binary:
     )
 
 
-def snapshot_query(table: SourceTable) -> str:
-    """The contract's columns of one table. What Arrow would not hold exactly is asked for in its text form."""
+@dataclass(frozen=True)
+class Blocks:
+    """A physical range of a table's heap: blocks from ``first``, up to but not including ``last`` (None: no end)."""
+
+    first: int = 0
+    last: int | None = None
+
+    @property
+    def sql(self) -> str:
+        """A condition that PostgreSQL (14 and later) answers by reading these blocks alone."""
+        bounds = [f"ctid >= '({self.first:d},0)'"] if self.first else []
+        bounds += [f"ctid < '({self.last:d},0)'"] if self.last is not None else []
+        return " and ".join(bounds) or "true"
+
+
+def copy_query(
+    table: SourceTable,
+    columns: Sequence[RawColumn],
+    *,
+    only: bool,
+    blocks: Blocks | None = None,
+    where: str | None = None,
+) -> str:
+    """Columns of one table. What Arrow would not hold exactly is asked for in its text form.
+
+    ``only`` keeps to the table itself: false for a partitioned one, whose rows are in its partitions.
+    """
     selected = []
-    for column in table.raw.columns:
+    for column in columns:
         name = quote(column.name)
-        oid, _ = table.types[column.name]
-        if oid in NATIVE_IN_ARROW and not (column.duck_type == "VARCHAR" and oid not in TEXTS):
+        if arrives_natively(table, column):
             selected.append(name)
         else:  # concat gives the type's own output form; a cast would add a netmask or strip blanks
             selected.append(f"case when {name} is not null then concat({name}) end as {name}")
-    where = f" where {table.row_filter}" if table.row_filter else ""
-    return f"select {', '.join(selected)} from {quote(table.schema)}.{quote(table.raw.name)}{where}"
+    conditions = [f"({each})" for each in (table.row_filter, blocks and blocks.sql, where) if each]
+    clause = f" where {' and '.join(conditions)}" if conditions else ""
+    source = f"{'only ' if only else ''}{quote(table.schema)}.{quote(table.raw.name)}"
+    return f"select {', '.join(selected)} from {source}{clause}"
+
+
+def arrives_natively(table: SourceTable, column: RawColumn) -> bool:
+    """Whether a column is asked for as it is. ``landed_value`` makes exact what the driver then makes of it."""
+    oid, _ = table.types[column.name]
+    if column.duck_type == "VARCHAR":
+        return oid in TEXTS
+    return oid in NATIVE_IN_ARROW | _MENDED_IN_ARROW
+
+
+def landed_value(table: SourceTable, column: RawColumn, name: str) -> str:
+    """The DuckDB expression for what ``copy_query`` read as ``name``, in the column's type.
+
+    The driver shifts the infinities of dates and times to 1970 with all other values: they wrap around. A finite
+    time later than DuckDB's wraps too and is refused.
+    """
+    oid, _ = table.types[column.name]
+    if not arrives_natively(table, column):
+        return land.cast(name, column)
+    if oid in (TIMESTAMP, TIMESTAMPTZ):
+        least, moment, kind = _WRAPPED_MICROSECONDS, f"epoch_us({name})", column.duck_type
+        late = f"when {moment} < -9000000000000000000 then error('out of range')::{kind} "
+    elif oid == DATE:
+        least, moment, kind, late = _WRAPPED_DAYS, f"date_diff('day', date '1970-01-01', {name})", "DATE", ""
+    else:
+        return f"{name}::{column.duck_type}"
+    infinite = " ".join(f"when {moment} = {at} then '{value}'::{kind}" for value, at in least.items())
+    return f"case {infinite} {late}else {name}::{kind} end"

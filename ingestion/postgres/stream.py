@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ingestion.land import RawTable
 from ingestion.postgres.apply import Applier
-from ingestion.postgres.pgoutput import Decoder
+from ingestion.postgres.pgoutput import Changes, Decoder
 from ingestion.postgres.reader import changes_query, open_reader, temporary_copy
 from ingestion.postgres.values import NeedsTextError
 from warehouse import DuckDBWarehouse, positions, transaction
@@ -81,7 +81,13 @@ class Stream:
             )
             for batch in batches:
                 for item in decoder.feed(batch.column(0)):
-                    applier.add(item)
+                    since = self.since.get(f"{item.relation.schema}.{item.relation.name}", 0)
+                    if isinstance(item, Changes):
+                        fresh = item.since(since)
+                        if fresh.rows.num_rows:
+                            applier.add(fresh)
+                    elif item.lsn >= since:
+                        applier.add(item)
             failpoint("after_fetch")
             applier.finish()
             cut = decoder.messages >= self.batch_messages

@@ -12,7 +12,14 @@ import pytest
 from warehouse.failpoints import CAPTURE_POINTS
 
 TENANT = "00000000-0000-0000-0000-000000000001"
-SNAPSHOT = ("after_slot_creation", "mid_snapshot", "before_snapshot_commit", "after_snapshot_commit")
+SNAPSHOT = (
+    "after_slot_creation",
+    "mid_chunk",
+    "after_chunk",
+    "mid_snapshot",
+    "before_snapshot_commit",
+    "after_snapshot_commit",
+)
 STREAM = tuple(point for point in CAPTURE_POINTS if point not in SNAPSHOT)
 
 
