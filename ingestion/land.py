@@ -9,7 +9,6 @@ so that the rows commit together with the position that covers them.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +33,8 @@ META: tuple[tuple[str, str], ...] = (
 )
 UNCHANGED = "_unchanged_"
 _INTEGERS = frozenset({"SMALLINT", "INTEGER", "BIGINT"})
+MISFITS = (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException)
+"""What DuckDB raises for a value that does not fit its column."""
 _ALIASES = {
     "TEXT": "VARCHAR",
     "STRING": "VARCHAR",
@@ -153,9 +154,8 @@ def ensure_table(con: duckdb.DuckDBPyConnection, table: RawTable, *, retype: boo
                     f"{table.label}.{name} is {present[name]} in the warehouse and {kind} in its contract; "
                     "restore the contract's type, or drop the raw table and its position to land it anew"
                 )
-            con.execute(
-                f"alter table {table.sql} alter column {quote(name)} type {kind} using try_cast({quote(name)} as {kind})"
-            )
+            value = f"try_cast({quote(name)} as {kind})"
+            con.execute(f"alter table {table.sql} alter column {quote(name)} type {kind} using {value}")
 
 
 def upsert(
@@ -233,38 +233,114 @@ def _merge(
 def append(
     con: duckdb.DuckDBPyConnection,
     table: RawTable,
-    batches: Iterable[pa.RecordBatch],
+    source: str,
+    *,
+    into: str,
+    values: Mapping[str, str],
+    origin: str,
+    ids: str,
+    extracted_at: datetime,
+    lsn: int,
+) -> int:
+    """Add the rows of the relation ``source`` to ``into``, a table with a raw table's columns; how many they are.
+
+    Nobody looks for their keys. ``values`` has a DuckDB expression for every column, ``origin`` one for where the row
+    lives in the source. ``ids`` begins the rows' ids and is used once: a random id a row would cost as much as the row.
+    """
+    names = [quote(column.name) for column in table.columns] + [name for name, _ in META]
+    selected = [values[column.name] for column in table.columns]
+    selected += [
+        "$ids || row_number() over ()",
+        "$at::timestamptz",
+        f"json_object('origin', {origin})",
+        "0",
+        "$lsn::bigint",
+        "$at::timestamptz",
+        "null",
+    ]
+    row = con.execute(
+        f"insert into {into} ({', '.join(names)}) select {', '.join(selected)} from {source}",
+        {"ids": ids, "at": extracted_at, "lsn": lsn},
+    ).fetchall()
+    return int(row[0][0])
+
+
+def drop_superseded(
+    con: duckdb.DuckDBPyConnection, table: RawTable, *, copy: str, origins: Collection[str] | None = None
+) -> None:
+    """Of several rows of one key in a copy, or in what it has of ``origins``, keep the one that was seen last."""
+    key = ", ".join(quote(name) for name in table.key)
+    if not key or not con.execute(f"select 1 from {copy} group by {key} having count(*) > 1 limit 1").fetchall():
+        return
+    own = "" if origins is None else "where _airbyte_meta->>'origin' in (select unnest($origins::varchar[])) "
+    con.execute(
+        f"delete from {copy} where rowid in (select rowid from {copy} {own}qualify row_number() over "
+        f"(partition by {key} order by _ab_cdc_lsn desc, _airbyte_meta->>'origin' desc, rowid desc) > 1)",
+        {} if origins is None else {"origins": list(origins)},
+    )
+
+
+def replace(
+    con: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    *,
+    copy: str,
+    origins: Collection[str],
+    extracted_at: datetime,
+    generation: int = 0,
+) -> Landed:
+    """Let the rows of ``origins`` in a copy, one a key, take the place of those that the raw table has of them.
+
+    A live row of these origins that the copy does not have is gone from the source: it is marked as deleted, without
+    its personal values. A row of another origin whose key the copy has was superseded: it goes. Of a table without a
+    key every row that it had is gone.
+    """
+    values = {"origins": sorted(origins), "at": extracted_at}
+    listed = "(select unnest($origins::varchar[]))"
+    copied = f"(select * from {copy} where _airbyte_meta->>'origin' in {listed})"
+    marks = [f"{name} = $at" for name in ("_ab_cdc_deleted_at", "_ab_cdc_updated_at", "_airbyte_extracted_at")]
+    marks.append("_ab_cdc_lsn = null")
+    wipes = [f"{quote(name)} = null" for name in sorted(table.wiped)]
+    absent = f"and not exists (select 1 from {copied} as n where {_same_key(table, 'o', 'n')})" if table.key else ""
+    gone = con.execute(
+        f"update {table.sql} as o set {', '.join(marks + wipes)} where o._ab_cdc_deleted_at is null "
+        f"and o._airbyte_meta->>'origin' in {listed} {absent}",
+        values,
+    ).fetchall()
+    if table.key:
+        con.execute(
+            f"delete from {table.sql} as o using {copied} as n where {_same_key(table, 'o', 'n')}",
+            {"origins": values["origins"]},
+        )
+    given = [quote(column.name) for column in table.columns] + [name for name, _ in META]
+    selected = ["$at" if name == "_airbyte_extracted_at" else name for name in given]
+    selected = [f"{int(generation)}" if name == "_airbyte_generation_id" else name for name in selected]
+    added = con.execute(
+        f"insert into {table.sql} ({', '.join(given)}) select {', '.join(selected)} from {copied}", values
+    ).fetchall()
+    return Landed(upserted=int(added[0][0]), deleted=int(gone[0][0]))
+
+
+def fill(
+    con: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    source: str,
+    columns: Collection[str],
     *,
     origin: str,
     extracted_at: datetime,
-    lsn: int,
-) -> Landed:
-    """Add snapshot rows without looking for their keys; follow with ``drop_superseded``."""
-    landed = Landed()
-    for batch in batches:
-        given = [column for column in table.columns if column.name in batch.schema.names]
-        selected = [f"{cast(f'n.{quote(column.name)}', column)} as {quote(column.name)}" for column in given]
-        with registered(con, table, {"_incoming": pa.Table.from_batches([batch])}):
-            con.execute(
-                f"insert into {table.sql} by name select {', '.join(selected)}, uuid()::varchar as _airbyte_raw_id, "
-                "$at::timestamptz as _airbyte_extracted_at, $meta::json as _airbyte_meta, 0 as _airbyte_generation_id, "
-                "$lsn::bigint as _ab_cdc_lsn, $at::timestamptz as _ab_cdc_updated_at from _incoming as n",
-                {"at": extracted_at, "meta": json.dumps({"origin": origin}), "lsn": lsn},
-            )
-        landed.upserted += batch.num_rows
-        landed.bytes += batch.nbytes
-    return landed
+) -> int:
+    """Give live rows of ``origin`` the values that the relation ``source`` (key, ``columns``) has; how many they are.
 
-
-def drop_superseded(con: duckdb.DuckDBPyConnection, table: RawTable) -> None:
-    """Of several rows of one key keep the one that was added last."""
-    key = ", ".join(quote(name) for name in table.key)
-    doubled = con.execute(f"select 1 from {table.sql} group by {key} having count(*) > 1 limit 1").fetchall()
-    if doubled:
-        con.execute(
-            f"delete from {table.sql} where rowid in (select rowid from {table.sql} "
-            f"qualify row_number() over (partition by {key} order by rowid desc) > 1)"
-        )
+    Nothing else of them changes but the stamp by which readers see that they changed.
+    """
+    sets = [f"{quote(name)} = n.{quote(name)}" for name in columns] + ["_airbyte_extracted_at = $at"]
+    row = con.execute(
+        f"update {table.sql} as o set {', '.join(sets)} from {source} as n where {_same_key(table, 'o', 'n')} "
+        "and o._ab_cdc_deleted_at is null and o._airbyte_meta->>'origin' = $origin",
+        {"at": extracted_at, "origin": origin},
+    ).fetchall()
+    return int(row[0][0])
 
 
 def truncate(
@@ -374,22 +450,30 @@ def registered(
         con.register(name, rows)
     try:
         yield
-    except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
-        raise TailraceError(_misfit(table, relations.values(), lenient, error)) from None
+    except MISFITS as error:
+        values = {
+            column.name: cast(f"n.{quote(column.name)}", column, lenient=column.name in lenient)
+            for column in table.columns
+        }
+        raise TailraceError(misfit(table, relations.values(), values, error)) from None
     for name in relations:
         con.unregister(name)
 
 
-def _misfit(table: RawTable, relations: Iterable[pa.Table], lenient: Collection[str], error: duckdb.Error) -> str:
-    """One line that names the column. DuckDB's own message would quote the value, which may be personal."""
+def misfit(table: RawTable, relations: Iterable[pa.Table], values: Mapping[str, str], error: duckdb.Error) -> str:
+    """One line that names the column. DuckDB's own message would quote the value, which may be personal.
+
+    ``values`` has the expressions, over the relation ``n`` of each of ``relations``, that failed to land.
+    """
     with duckdb.connect() as probe:  # the failed transaction answers no more questions
+        probe.execute("set TimeZone = 'UTC'")
         for rows in relations:
             probe.register("_incoming", rows)
             for column in table.columns:
-                if column.name not in rows.column_names or column.name in lenient:
+                if column.name not in rows.column_names:
                     continue
                 try:
-                    probe.execute(f"select {cast(f'n.{quote(column.name)}', column)} from _incoming as n").fetchall()
+                    probe.execute(f"select {values[column.name]} from _incoming as n").fetchall()
                 except duckdb.Error:
                     return (
                         f"{table.label}.{column.name}: a value does not fit {column.duck_type}; "

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
+from collections import defaultdict
 from typing import Literal, get_args
 
 CapturePoint = Literal[
     "after_slot_creation",
+    "mid_chunk",
+    "after_chunk",
     "mid_snapshot",
     "before_snapshot_commit",
     "after_snapshot_commit",
@@ -29,7 +33,14 @@ CAPTURE_POINTS: tuple[CapturePoint, ...] = get_args(CapturePoint)
 PUBLISH_POINTS: tuple[PublishPoint, ...] = get_args(PublishPoint)
 
 
+_passed: defaultdict[str, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
+
+
 def failpoint(name: CapturePoint | PublishPoint) -> None:
-    """Die here when ``TAILRACE_FAILPOINT`` names this point; the signal is real, nothing is cleaned up."""
-    if os.environ.get("TAILRACE_FAILPOINT") == name:
+    """Die here when ``TAILRACE_FAILPOINT`` names this point, or, as ``point:3``, when it is passed for the third time.
+
+    The signal is real, nothing is cleaned up.
+    """
+    wanted, _, times = os.environ.get("TAILRACE_FAILPOINT", "").partition(":")
+    if wanted == name and next(_passed[name]) >= int(times or 1):
         os.kill(os.getpid(), signal.SIGKILL)

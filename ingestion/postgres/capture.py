@@ -43,7 +43,7 @@ from ingestion.postgres.slots import (
     sole_reader,
     source_present,
 )
-from ingestion.postgres.snapshot import Snapshot
+from ingestion.postgres.snapshot import CHUNK_BLOCKS, Snapshot
 from ingestion.postgres.stream import BATCH_MESSAGES, Stream
 from pii_policies import load_contracts
 from settings import Settings, TailraceError, postgres_problem
@@ -64,12 +64,14 @@ def sync(
     tables: Sequence[RawTable] | None = None,
     progress: Progress | None = None,
     batch_messages: int = BATCH_MESSAGES,
+    chunk_blocks: int = CHUNK_BLOCKS,
     resnapshot: bool = False,
 ) -> list[SyncReport]:
     """Bring the raw tables up to the present of every source database, or of ``database`` alone.
 
-    ``tables`` defaults to those of the contracts; a batch ends with the transaction that passes ``batch_messages``.
-    With ``resnapshot`` the tables are copied anew, whatever was landed before.
+    ``tables`` defaults to those of the contracts; a batch ends with the transaction that passes ``batch_messages``,
+    and tables are copied by ``chunk_blocks`` of their heap. With ``resnapshot`` all are copied anew, whatever was
+    landed before.
     Raises TailraceError, one line with its remedy, when a source cannot be captured whole; databases that were done
     before it stay done.
     """
@@ -78,10 +80,12 @@ def sync(
         if database not in databases:
             raise TailraceError(f"{database} is not a source database; there are {', '.join(databases)}")
         databases = {database: databases[database]}
-    captures = [
-        capture_of(settings, warehouse, name, dsn, tables=tables, progress=progress) for name, dsn in databases.items()
-    ]
-    return [replace(each, batch_messages=batch_messages, resnapshot=resnapshot).run() for each in captures]
+    reports = []
+    for name, dsn in databases.items():
+        capture = capture_of(settings, warehouse, name, dsn, tables=tables, progress=progress)
+        capture.batch_messages, capture.chunk_blocks, capture.resnapshot = batch_messages, chunk_blocks, resnapshot
+        reports.append(capture.run())
+    return reports
 
 
 def capture_of(
@@ -140,6 +144,7 @@ class Capture:
     batch_messages: int = BATCH_MESSAGES
     resnapshot: bool = False
     resnapshot_if_lost: bool = False
+    chunk_blocks: int = CHUNK_BLOCKS
     _report: SyncReport = field(init=False, repr=False)
     _aliases: Mapping[int, int] = field(init=False, repr=False)
 
@@ -235,6 +240,7 @@ class Capture:
                 failpoint("after_slot_creation")
                 position = Position(snapshot.lsn, cluster.system, timeline=cluster.timeline)
                 with self._writer("position") as con, transaction(con):
+                    snapshot.discard(con)
                     position.store(con, self.database)
                 stored = True
                 self._join(connection, position, relations, relations, snapshot)
@@ -274,6 +280,7 @@ class Capture:
                 lsn=lsn,
                 name=snapshot,
                 warehouse=self.warehouse,
+                chunk_blocks=self.chunk_blocks,
                 progress=self.progress,
             )
 
@@ -318,8 +325,9 @@ class Capture:
         """
         self._stream(connection, position, relations, snapshot.lsn, lenient=changes.retyped)
         with self._writer("new columns") as con, transaction(con):
+            now = positions.stamp(con)
             for relation, columns in changes.grown.values():
-                snapshot.backfill(con, relation, columns)
+                snapshot.backfill(con, relation, columns, extracted_at=now)
                 position.relations[relation.name] = Captured(relation.oid, relation.shape)
             position.store(con, self.database)
 
@@ -358,9 +366,10 @@ class Capture:
             position.store(con, self.database)
             failpoint("before_snapshot_commit")
         failpoint("after_snapshot_commit")
-        for table, report in copied.items():
-            self._report.table(table).snapshotted += report.rows
-            self._report.table(table).bytes += report.bytes
+        for relation in fresh:
+            report = self._report.table(relation.raw.name)
+            report.snapshotted += copied[relation.name].rows
+            report.bytes += copied[relation.name].bytes
 
     # the stream
 

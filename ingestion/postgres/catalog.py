@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg import Cursor
 
-from ingestion.land import RawTable
+from ingestion.land import RawColumn, RawTable
 from ingestion.postgres.connection import Connection
 from ingestion.postgres.types import TEXT, binary_decodable
 
@@ -59,7 +59,8 @@ policies as materialized (
     where polcmd in ('r', '*')
     and (polroles = '{{0}}' or exists (select 1 from unnest(polroles) as r where pg_has_role(r, 'usage')))
 )
-select c.oid::bigint as oid, n.nspname::text as schema, c.relname::text as name, c.relkind::text as kind, c.relpersistence = 'p' as logged,
+select c.oid::bigint as oid, n.nspname::text as schema, c.relname::text as name, c.relkind::text as kind,
+    c.relpersistence = 'p' as logged,
     c.relreplident::text as identity, p.relid is not null as published, p.attrs as published_columns, p.row_filter,
     m.relid is not null or s.nspid is not null as member, coalesce(m.listed, false) as listed,
     has_schema_privilege(n.oid, 'usage') as may_enter, a.columns, i.indexes, l.leaves,
@@ -210,15 +211,19 @@ class SourceTable:
         return f"{self.schema}.{self.raw.name}"
 
     @property
+    def columns(self) -> tuple[RawColumn, ...]:
+        """The raw table's columns that this table has; another schema's may have more."""
+        return tuple(column for column in self.raw.columns if column.name in self.types)
+
+    @property
     def shape(self) -> dict[str, str]:
         """What of it lands: the raw type of each column that it has. Another shape may mean values to be read again."""
-        return {column.name: column.duck_type for column in self.raw.columns if column.name in self.types}
+        return {column.name: column.duck_type for column in self.columns}
 
     @property
     def binary(self) -> bool:
         """Whether all of its columns decode from their binary form."""
-        columns = [column for column in self.raw.columns if column.name in self.types]
-        return all(binary_decodable(*self.types[column.name], column.duck_type) for column in columns)
+        return all(binary_decodable(*self.types[column.name], column.duck_type) for column in self.columns)
 
 
 @dataclass(frozen=True, kw_only=True)

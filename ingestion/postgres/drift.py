@@ -62,7 +62,7 @@ class Drift:
     """How the published relations differ from those that the position covers."""
 
     fresh: list[SourceTable] = field(default_factory=list)
-    """To be copied whole: new, or made anew under the same name."""
+    """To be copied whole: new, made anew under the same name, or grown without a key."""
     grown: dict[str, tuple[SourceTable, list[str]]] = field(default_factory=dict)
     """Relation → the columns to be copied: new, or of another type than what was landed."""
     altered: list[SourceTable] = field(default_factory=list)
@@ -85,7 +85,10 @@ def compare(position: Position, relations: Sequence[SourceTable]) -> Drift:
             drift.fresh.append(relation)
             continue
         if new := [name for name, kind in relation.shape.items() if not _holds(known.columns.get(name), kind)]:
-            drift.grown[relation.name] = (relation, new)
+            if relation.raw.key:
+                drift.grown[relation.name] = (relation, new)
+            else:
+                drift.fresh.append(relation)  # nothing says which row a value belongs to
         elif known.columns != relation.shape:
             drift.altered.append(relation)
     return drift

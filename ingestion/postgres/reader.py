@@ -6,17 +6,20 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
+from adbc_driver_postgresql import StatementOptions
 
+from ingestion import land
+from ingestion.land import RawColumn
 from ingestion.postgres.catalog import SourceTable
 from ingestion.postgres.connection import literal, lsn_text
-from ingestion.postgres.types import TEXT, copied_as
-from ingestion.postgres.values import from_adbc
+from ingestion.postgres.types import DATE, NUMERIC, OID, TIMESTAMP, TIMESTAMPTZ, as_text, copied_as
 from settings import TailraceError, postgres_problem
 from warehouse import quote
 
@@ -25,12 +28,19 @@ _SESSION = (
     "set TimeZone = 'UTC'",
     "set IntervalStyle = 'postgres'",
     "set extra_float_digits = 3",
+    "set bytea_output = 'hex'",
     "set client_encoding = 'UTF8'",
 )
+BATCH_BYTES = 1 << 20
+"""Of a copy: a batch that stays in the processor's cache while it is landed."""
+# What the driver's shift from 2000 to 1970 makes of PostgreSQL's infinities.
+_WRAPPED_MICROSECONDS = {"infinity": -(2**63) + 946_684_800_000_000 - 1, "-infinity": -(2**63) + 946_684_800_000_000}
+_SPECIAL_NUMERICS = {"'nan'": "'NaN'", "'inf'": "'Infinity'", "'-inf'": "'-Infinity'"}
+_WRAPPED_DAYS = {"infinity": -(2**31) + 10_957 - 1, "-infinity": -(2**31) + 10_957}
 
 
 class Reader:
-    """One session that reads Arrow record batches of about 16 MB."""
+    """One session that reads Arrow record batches, of about 16 MB unless told."""
 
     def __init__(self, connection: adbc.Connection) -> None:
         self._connection = connection
@@ -50,8 +60,10 @@ class Reader:
         self._connection.adbc_cancel()
 
     @contextmanager
-    def batches(self, query: str) -> Iterator[pa.RecordBatchReader]:
+    def batches(self, query: str, *, batch_bytes: int | None = None) -> Iterator[pa.RecordBatchReader]:
         with self._connection.cursor() as cursor:
+            if batch_bytes is not None:
+                cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(batch_bytes)})
             cursor.execute(query)
             yield cursor.fetch_record_batch()
 
@@ -114,25 +126,72 @@ def changes_query(slot: str, *, upto: int, limit: int, publication: str, binary:
     )
 
 
-def snapshot_query(table: SourceTable) -> str:
-    """The contract's columns of one table, for ``copied``. What Arrow would not hold exactly is asked for as text."""
-    selected = []
-    for column in table.raw.columns:
-        if column.name not in table.types:
-            continue
-        name = quote(column.name)
-        if copied_as(*table.types[column.name], column.duck_type) == "native":
-            selected.append(name)
-        else:  # concat gives the type's own output form; a cast would add a netmask or strip blanks
-            selected.append(f"case when {name} is not null then concat({name}) end as {name}")
-    where = f" where {table.row_filter}" if table.row_filter else ""
-    return f"select {', '.join(selected)} from {quote(table.schema)}.{quote(table.raw.name)}{where}"
+@dataclass(frozen=True)
+class Blocks:
+    """A physical range of a table's heap: blocks from ``first``, up to but not including ``last`` (None: no end)."""
+
+    first: int = 0
+    last: int | None = None
+
+    @property
+    def sql(self) -> str:
+        """A condition that PostgreSQL (14 and later) answers by reading these blocks alone."""
+        bounds = [f"ctid >= '({self.first:d},0)'"] if self.first else []
+        bounds += [f"ctid < '({self.last:d},0)'"] if self.last is not None else []
+        return " and ".join(bounds) or "true"
 
 
-def copied(table: SourceTable, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The rows of ``snapshot_query``, value-exact."""
-    kinds = [(table.types[c.name], c.duck_type) for c in table.raw.columns if c.name in table.types]
-    oids = [oid if copied_as(oid, typmod, raw_type) == "native" else TEXT for (oid, typmod), raw_type in kinds]
-    for batch in batches:
-        exact = [from_adbc(array, oid) for array, oid in zip(batch.columns, oids, strict=True)]
-        yield pa.RecordBatch.from_arrays(exact, names=batch.schema.names)
+def copy_query(
+    table: SourceTable,
+    columns: Sequence[RawColumn],
+    *,
+    only: bool,
+    blocks: Blocks | None = None,
+    where: str | None = None,
+) -> str:
+    """Columns of one table. What Arrow would not hold exactly is asked for in its text form.
+
+    ``only`` keeps to the table itself: false for a partitioned one, whose rows are in its partitions.
+    """
+    names = [quote(column.name) for column in columns]
+    native = [_arrives_natively(table, column) for column in columns]
+    selected = [name if as_is else f"{as_text(name)} as {name}" for name, as_is in zip(names, native, strict=True)]
+    conditions = [f"({each})" for each in (table.row_filter, blocks and blocks.sql, where) if each]
+    clause = f" where {' and '.join(conditions)}" if conditions else ""
+    source = f"{'only ' if only else ''}{quote(table.schema)}.{quote(table.raw.name)}"
+    return f"select {', '.join(selected)} from {source}{clause}"
+
+
+def _arrives_natively(table: SourceTable, column: RawColumn) -> bool:
+    return copied_as(*table.types[column.name], column.duck_type) == "native"
+
+
+def landed_value(table: SourceTable, column: RawColumn, name: str) -> str:
+    """The DuckDB expression for what ``copy_query`` read as ``name``, in the column's type, with every value exact.
+
+    The driver shifts the infinities of dates and times to 1970 with all other values, so that they wrap around; a
+    finite time later than DuckDB's wraps too and is refused. It spells a numeric's special values its own way, and
+    takes an oid for a signed number.
+    """
+    oid, _ = table.types[column.name]
+    kind = column.duck_type
+    if not _arrives_natively(table, column):
+        return land.cast(name, column)
+    if oid in (TIMESTAMP, TIMESTAMPTZ):
+        moment = f"epoch_us({name})"
+        infinite = _cases(moment, {at: f"'{value}'::{kind}" for value, at in _WRAPPED_MICROSECONDS.items()})
+        late = f"when {moment} < -9000000000000000000 then error('out of range')::{kind}"
+        return f"case {infinite} {late} else {name}::{kind} end"
+    if oid == DATE:
+        days = f"date_diff('day', date '1970-01-01', {name})"
+        infinite = _cases(days, {at: f"'{value}'::{kind}" for value, at in _WRAPPED_DAYS.items()})
+        return f"case {infinite} else {name}::{kind} end"
+    if oid == NUMERIC and kind == "VARCHAR":
+        return f"case {_cases(name, _SPECIAL_NUMERICS)} else {name} end"
+    if oid == OID:
+        return f"(case when {name} < 0 then {name}::bigint + 4294967296 else {name} end)::{kind}"
+    return f"{name}::{kind}"
+
+
+def _cases(value: str, results: Mapping[Any, str]) -> str:
+    return " ".join(f"when {value} = {given} then {result}" for given, result in results.items())

@@ -1,5 +1,7 @@
 """Landing is idempotent, keeps what a delete does not touch, and never shows a value in an error."""
 
+# ruff: noqa: S608 - the statements are the test's own
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -137,9 +139,47 @@ def test_rows_without_their_key_are_refused(con: duckdb.DuckDBPyConnection) -> N
         upsert(con, PEOPLE, pa.table({"email": ["x"]}), extracted_at=NOW)
 
 
-def test_of_doubled_keys_the_last_added_row_is_kept(con: duckdb.DuckDBPyConnection) -> None:
-    for seats in (1, 2):
-        batch = rows(JANE | {"seats": seats}).to_batches()
-        land.append(con, PEOPLE, batch, origin="db.app", extracted_at=NOW, lsn=seats)
-    land.drop_superseded(con, PEOPLE)
-    assert [row[2] for row in state(con)] == [2]
+def copied(con: duckdb.DuckDBPyConnection, *batches: tuple[str, int, list[dict[str, Any]]]) -> str:
+    """A copy of (origin, LSN, rows), landed in that order; its name."""
+    con.execute("create or replace table raw_x._copy as from raw_x.people limit 0")
+    values = {column.name: f"n.{column.name}::{column.duck_type}" for column in PEOPLE.columns}
+    for number, (origin, lsn, people) in enumerate(batches):
+        con.register("incoming", rows(*people))
+        target: dict[str, Any] = {"into": "raw_x._copy", "values": values, "origin": f"'{origin}'"}
+        land.append(con, PEOPLE, "incoming as n", **target, ids=f"{number}-", extracted_at=NOW, lsn=lsn)
+    return "raw_x._copy"
+
+
+def test_of_doubled_keys_in_a_copy_the_one_that_was_seen_last_is_kept(con: duckdb.DuckDBPyConnection) -> None:
+    copy = copied(con, ("db.app", 2, [JANE | {"seats": 2}]), ("db.app", 1, [JANE | {"seats": 1}, JOHN]))
+    land.drop_superseded(con, PEOPLE, copy=copy)
+    assert con.execute(f"select id, seats from {copy} order by id").fetchall() == [("a", 2), ("b", None)]
+    assert con.execute(f"select count(distinct _airbyte_raw_id) from {copy}").fetchone() == (2,)
+
+
+def test_a_copy_takes_the_place_of_its_origin_alone(con: duckdb.DuckDBPyConnection) -> None:
+    origins = pa.array(["db.app", "db.app", "db.acme"])
+    known = rows(JANE, JOHN, JANE | {"id": "c"}).append_column("_origin", origins)
+    upsert(con, PEOPLE, known, extracted_at=NOW)
+    copy = copied(con, ("db.app", 1, [JANE | {"seats": 9}]), ("db.other", 1, [JANE | {"id": "d"}]))
+    landed = land.replace(con, PEOPLE, copy=copy, origins=["db.app"], extracted_at=NOW)
+    assert (landed.upserted, landed.deleted) == (1, 1)
+    assert state(con) == [
+        ("a", "jane@example.com", 9, '{"k": 1}', False),
+        ("b", None, None, None, True),
+        ("c", "jane@example.com", 3, '{"k": 1}', False),
+    ]
+
+
+def test_filling_a_column_leaves_deleted_rows_and_other_columns_alone(con: duckdb.DuckDBPyConnection) -> None:
+    known = rows(JANE, JOHN, JANE | {"id": "c"}).append_column("_origin", pa.array(["db.app", "db.app", "db.acme"]))
+    upsert(con, PEOPLE, known, extracted_at=NOW)
+    gone = pa.table({"id": ["b"], "_deleted": [True], "_origin": ["db.app"]})
+    upsert(con, PEOPLE, gone, extracted_at=NOW)
+    con.register("values_of", pa.table({"id": ["a", "b", "c"], "seats": [7, 7, 7]}))
+    assert land.fill(con, PEOPLE, "values_of", ["seats"], origin="db.app", extracted_at=NOW) == 1
+    assert [(row[0], row[1], row[2]) for row in state(con)] == [
+        ("a", "jane@example.com", 7),
+        ("b", None, None),
+        ("c", "jane@example.com", 3),
+    ]
