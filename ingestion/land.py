@@ -60,8 +60,10 @@ class RawColumn:
     @property
     def duck_type(self) -> str:
         """The type as DuckDB itself spells it, e.g. ``DECIMAL(12,2)``."""
-        head, paren, tail = self.type.strip().upper().partition("(")
-        return _ALIASES.get(head.strip(), head.strip()) + (paren + tail).replace(" ", "")
+        kind = self.type.strip().upper()
+        element, brackets, _ = kind.partition("[]")
+        head, paren, tail = element.partition("(")
+        return _ALIASES.get(head.strip(), head.strip()) + (paren + tail).replace(" ", "") + brackets
 
 
 @dataclass(frozen=True)
@@ -292,7 +294,7 @@ def _value(table: RawTable, column: RawColumn, given: Collection[str], deleted: 
 
 def cast(expression: str, column: RawColumn) -> str:
     """The expression in the column's type, exactly: text that DuckDB would round, cut or misread is an error."""
-    parsed = _parsed(f"{expression}::varchar", column.duck_type)
+    parsed = _parsed(f"({expression}::varchar)", column.duck_type)
     if parsed is None:
         return f"{expression}::{column.duck_type}"
     return f"case when typeof({expression}) = 'VARCHAR' then {parsed} else {expression}::{column.duck_type} end"
@@ -300,6 +302,8 @@ def cast(expression: str, column: RawColumn) -> str:
 
 def _parsed(text: str, kind: str) -> str | None:
     """The value that a text names, in PostgreSQL's form or in DuckDB's; None where DuckDB's own cast tells it."""
+    if kind.endswith("[]"):
+        return _parsed_array(text, kind)
     scale = re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", kind)
     if kind in _INTEGERS:
         rounded = f"contains({text}, '.') or contains({text}, 'e-')"  # 1.5 would become 2
@@ -317,8 +321,6 @@ def _parsed(text: str, kind: str) -> str | None:
         return f"replace(replace({text}, 'mons', 'months'), '+', '')::INTERVAL"
     if kind == "BLOB":  # \x00ff is hexadecimal from its first digit to its last
         return f"case when starts_with({text}, '\\x') then from_hex({text}[3:]) else {text}::BLOB end"
-    if kind.endswith("[]"):
-        return _parsed_array(text, kind)
     return None
 
 

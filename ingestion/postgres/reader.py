@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ingestion.postgres.catalog import SourceTable
 from ingestion.postgres.connection import literal, lsn_text
-from ingestion.postgres.types import TEXT, copied_as
+from ingestion.postgres.types import TEXT, as_text, copied_as
 from ingestion.postgres.values import from_adbc
 from settings import TailraceError, postgres_problem
 from warehouse import quote
@@ -105,8 +105,8 @@ def snapshot_query(table: SourceTable) -> str:
         name = quote(column.name)
         if copied_as(*table.types[column.name], column.duck_type) == "native":
             selected.append(name)
-        else:  # concat gives the type's own output form; a cast would add a netmask or strip blanks
-            selected.append(f"case when {name} is not null then concat({name}) end as {name}")
+        else:
+            selected.append(f"{as_text(name)} as {name}")
     where = f" where {table.row_filter}" if table.row_filter else ""
     return f"select {', '.join(selected)} from {quote(table.schema)}.{quote(table.raw.name)}{where}"
 

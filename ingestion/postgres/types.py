@@ -153,7 +153,18 @@ def copied_as(oid: int, typmod: int, raw_type: str) -> Literal["native", "text"]
 
     The Arrow driver flattens arrays, refuses composites and long intervals, and gives the raw bytes of most others.
     """
+    if oid == NUMERIC and precision_scale(typmod) is None:
+        return "text"  # the driver's own fails at 131,072 digits
     return "native" if oid in (_NATIVE_AS_TEXT if raw_type == "VARCHAR" else _NATIVE) else "text"
+
+
+def as_text(expression: str) -> str:
+    """SQL for the text form of a column in a copy, NULL only where the column is.
+
+    ``concat`` uses the type's own output function; a cast would add a netmask or strip blanks. ``is not null`` would be
+    false of a composite value with a NULL in it.
+    """
+    return f"case when {expression} is distinct from null then concat({expression}) end"
 
 
 def widens(old: str, new: str) -> bool:

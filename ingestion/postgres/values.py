@@ -238,7 +238,7 @@ def _decimal(buffer: Buffer, at: Ints, null: Bools, precision: int, scale: int) 
     """Base-10,000 digits as scaled integers in limbs of 18 decimal digits. Loops over digit places, not over rows."""
     if len(at) == 0:
         return pa.array([], pa.decimal128(precision, scale))
-    count, sign = np.where(null, 0, buffer.int16(at)), buffer.uint16(at + 4)
+    count, sign = np.where(null, 0, buffer.uint16(at)).astype(np.int64), buffer.uint16(at + 4)
     if ((sign & _SPECIAL == _SPECIAL) & ~null).any():
         return None
     first = buffer.int16(at + 2).astype(np.int64) * 4 + scale  # exponent of the first digit's unit
@@ -289,7 +289,7 @@ def _wide(limbs: Ints, negative: Bools) -> Ints:
 
 def _numeric_text(buffer: Buffer, at: Ints, fields: Fields, null: Bools, column: Column) -> pa.Array:
     """Common numerics all at once, huge and special ones each."""
-    count, weight = buffer.int16(at).astype(np.int64), buffer.int16(at + 2).astype(np.int64)
+    count, weight = buffer.uint16(at).astype(np.int64), buffer.int16(at + 2).astype(np.int64)
     sign, scale = buffer.uint16(at + 4), buffer.uint16(at + 6).astype(np.int64)
     rare = ~null & ((sign & _SPECIAL == _SPECIAL) | (weight >= _COMMON_PLACES) | (scale > _COMMON_SCALE))
     aside = null | rare
@@ -308,7 +308,7 @@ def _numeric_text(buffer: Buffer, at: Ints, fields: Fields, null: Bools, column:
 
 
 def _one_numeric(value: bytes) -> str:
-    count, weight, sign, scale = struct.unpack_from(">hhHH", value)
+    count, weight, sign, scale = struct.unpack_from(">HhHH", value)
     special = {0xC000: "NaN", 0xD000: "Infinity", 0xF000: "-Infinity"}.get(sign)
     if special is not None:
         return special
