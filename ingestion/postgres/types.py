@@ -126,7 +126,10 @@ def fits(oid: int, typmod: int, raw_type: str) -> bool:
     if raw_type == "VARCHAR":
         return True
     if raw_type.endswith("[]"):
-        return oid in _ELEMENTS and fits(_ELEMENTS[oid], typmod, raw_type[:-2])
+        element, kind = _ELEMENTS.get(oid), raw_type[:-2]
+        if element is None or (element, kind) == (FLOAT4, "DOUBLE"):  # its text names another number there
+            return False
+        return fits(element, typmod, kind)
     raw = decimal(raw_type)
     if raw is None:
         return raw_type in _EXACT.get(oid, ())

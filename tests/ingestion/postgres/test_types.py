@@ -1,30 +1,28 @@
-"""Every value of every built-in type arrives as it is: in the first copy, as an insert and as an update of the stream.
+"""Every value of every built-in type arrives as it is: by the first copy, and by the stream as an insert or an update.
 
-The source itself is the oracle. A column that lands as VARCHAR must read as PostgreSQL prints it; one that lands in kind
-must be the same value.
+The source itself is the oracle. A column that lands as VARCHAR must read as PostgreSQL prints it; one that lands in
+kind must be the same value.
 """
 
 # ruff: noqa: S608 - the statements are the test's own
 
 from __future__ import annotations
 
-import random
+import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
-import adbc_driver_postgresql.dbapi as adbc
-import duckdb
 import psycopg
 import pyarrow as pa
 import pytest
+from psycopg import sql
 
-from ingestion import land
 from ingestion.land import RawColumn, RawTable
-from ingestion.postgres import catalog, sync, types, values
+from ingestion.postgres import catalog, sync, types
 from ingestion.postgres.connection import session_options
 from ingestion.postgres.pgoutput import Changes, Decoder
 from ingestion.postgres.values import NeedsTextError
@@ -73,7 +71,7 @@ ENDLESS = ("'infinity'", "'-infinity'")
 
 @dataclass(frozen=True)
 class Kind:
-    """A source type, values of it, and the raw types beside VARCHAR that it lands in. ``late`` values fit VARCHAR only."""
+    """A source type, values of it, and raw types beside VARCHAR that hold them. ``late`` values fit VARCHAR only."""
 
     type: str
     values: Sequence[str]
@@ -128,8 +126,16 @@ BINARY = (
     Kind("numeric(3,5)", ("0.00999", "-0.00001"), ("DECIMAL(5,5)",)),
     Kind(
         "numeric",
-        ("0", "0.00", "-0.0", "1e-20", "1e40", "100.00", "12345678901234567890.123456789", "'NaN'", *ENDLESS)
-        + (
+        (
+            "0",
+            "0.00",
+            "-0.0",
+            "1e-20",
+            "1e40",
+            "100.00",
+            "12345678901234567890.123456789",
+            "'NaN'",
+            *ENDLESS,
             "repeat('9', 131072)::numeric",
             "('0.' || repeat('0', 16382) || '1')::numeric",
             "1000000000000",
@@ -163,16 +169,38 @@ BINARY = (
     Kind("timestamp(3)", ("'2024-02-29 12:30:45.5555'",), ("TIMESTAMP",)),
     Kind(
         "interval",
-        ("'0'", "'1 year 2 months -3 days 4:05:06.789'", "'-1 year 2 months 3 days -0.000001 s'", "'-1 day'", "'1 day'")
-        + ("'178956970 years 7 months'", "'-178956970 years -8 months -2147483648 days'", "'2562047788:00:54.775807'")
-        + ("'-2562047788:00:54.775807'", "'25 hours'", "'-1 mon +1 day -1:00'", "'1 month 00:00:01'"),
+        (
+            "'0'",
+            "'1 year 2 months -3 days 4:05:06.789'",
+            "'-1 year 2 months 3 days -0.000001 s'",
+            "'-1 day'",
+            "'1 day'",
+            "'178956970 years 7 months'",
+            "'-178956970 years -8 months -2147483648 days'",
+            "'2562047788:00:54.775807'",
+            "'-2562047788:00:54.775807'",
+            "'25 hours'",
+            "'-1 mon +1 day -1:00'",
+            "'1 month 00:00:01'",
+        ),
         ("INTERVAL",),
     ),
     Kind("uuid", ("'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-ffff-ffff-fffffffffff1'"), ("UUID",)),
     Kind(
         "inet",
-        ("'10.0.0.1'", "'10.1.2.3/8'", "'0.0.0.0/0'", "'::'", "'::1'", "'::2'", "'::ffff:10.0.0.1'", "'::10.0.0.1'")
-        + ("'2001:db8::1/64'", "'2001:db8:0:0:1:0:0:1'", "'1:0:2:0:3:0:4:0'"),
+        (
+            "'10.0.0.1'",
+            "'10.1.2.3/8'",
+            "'0.0.0.0/0'",
+            "'::'",
+            "'::1'",
+            "'::2'",
+            "'::ffff:10.0.0.1'",
+            "'::10.0.0.1'",
+            "'2001:db8::1/64'",
+            "'2001:db8:0:0:1:0:0:1'",
+            "'1:0:2:0:3:0:4:0'",
+        ),
     ),
     Kind("cidr", ("'10.0.0.0/8'", "'10.0.0.1/32'", "'2001:db8::/32'", "'::/0'")),
     Kind("macaddr", ("'08:00:2b:01:02:ff'",)),
@@ -352,9 +380,23 @@ serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql
     def sync(self) -> None:
         sync(self.settings, self.warehouse, tables=self.tables, progress=self.progress.append)
 
+    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        with psycopg.connect(self.server.superuser_dsn(self.name)) as connection:
+            cursor = connection.cursor()
+            with cursor.copy(sql.SQL("copy {} from stdin").format(sql.Identifier(table))) as copy:
+                for row in rows:
+                    copy.write_row(row)
+
     def raw(self, query: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reader() as con:
             return con.execute(query).fetchall()
+
+    def forget(self) -> None:
+        """As if nothing had been captured yet."""
+        with self.warehouse.writer("test") as con:
+            if con.execute("select 1 from duckdb_tables() where table_name = 'positions'").fetchall():
+                con.execute("delete from tailrace.positions")
+        self.drop_slot()
 
     def drop_slot(self) -> None:
         self.run(
@@ -382,11 +424,6 @@ def differences(source: Source, table: RawTable) -> dict[str, list[tuple[Any, An
             if (want, type(want)) != (got, type(got)):
                 found.setdefault(column.name, []).append((want, got))
     return found
-
-
-@pytest.fixture(scope="module")
-def server(postgres: Any) -> Iterator[Any]:
-    yield postgres
 
 
 @dataclass
@@ -434,13 +471,13 @@ def tell(source: Source, kinds: Sequence[Kind]) -> Story:
 
 
 @pytest.fixture(scope="module")
-def stories(server: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Story]:
+def stories(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Story]:
     folder = tmp_path_factory.mktemp("types")
-    told = {"binary": tell(Source(server, folder, "types_binary"), BINARY)}
-    told["text"] = tell(Source(server, folder, "types_text"), TEXT)
+    told = {"binary": tell(Source(postgres, folder, "types_binary"), BINARY)}
+    told["text"] = tell(Source(postgres, folder, "types_text"), TEXT)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "binary_decodable", lambda *_: False)
-        told["forced text"] = tell(Source(server, folder, "types_forced"), BINARY)
+        told["forced text"] = tell(Source(postgres, folder, "types_forced"), BINARY)
     return told
 
 
@@ -460,3 +497,291 @@ def test_every_value_arrives_exactly(stories: dict[str, Story], form: str, kind:
 
 def test_common_types_never_make_a_pass_read_text(stories: dict[str, Story]) -> None:
     assert not [line for line in stories["binary"].progress if "text" in line]
+
+
+# ------------------------------------------------------------------------------------------------------ random values
+
+
+def _numeric(random: Random) -> str:
+    digits = "".join(random.choices("0123456789", k=random.choice((1, 4, 9, 20, 40, 200))))
+    return f"{random.choice(('', '-'))}{digits}e{random.choice((0, -2, -4, -9, -30, 3, 30))}"
+
+
+def _stamp(random: Random) -> str:
+    before = random.random() < 0.3
+    year, month, day = (
+        random.randrange(1, 4713 if before else 294_246),
+        random.randrange(1, 13),
+        random.randrange(1, 29),
+    )
+    seconds = f"{random.randrange(60)}.{random.choice((0, random.randrange(1_000_000))):06d}"
+    clock = f"{random.randrange(24)}:{random.randrange(60)}:{seconds}"
+    return f"{year:04d}-{month}-{day} {clock}{' BC' if before else ''}"
+
+
+def _interval(random: Random) -> str:
+    months, days, micros = (random.choice((0, 1, -1, random.randint(-(10**n), 10**n))) for n in (9, 9, 18))
+    return f"{months} months {days} days {micros} microseconds"
+
+
+def _text(random: Random) -> str:
+    letters = [*"ab ,{}()'\"\\\n\t", "ü", "日", "\U0001f600", "\u2028", "\x01", "NULL"]
+    return "".join(random.choices(letters, k=random.randrange(12)))
+
+
+RANDOM: dict[str, tuple[Callable[[Random], str], tuple[str, ...]]] = {
+    "numeric": (_numeric, ("VARCHAR",)),
+    "float8": (lambda random: repr(struct.unpack("d", random.randbytes(8))[0]), ("VARCHAR", "DOUBLE")),
+    "float4": (lambda random: repr(struct.unpack("f", random.randbytes(4))[0]), ("VARCHAR", "FLOAT", "DOUBLE")),
+    "numeric(38,9)": (lambda random: f"{random.randint(-(10**37), 10**37)}e-9", ("VARCHAR", "DECIMAL(38,9)")),
+    "numeric(9,4)": (
+        lambda random: f"{random.randint(-(10**9) + 1, 10**9 - 1)}e-4",
+        ("DECIMAL(9,4)", "DECIMAL(20,10)"),
+    ),
+    "interval": (_interval, ("VARCHAR", "INTERVAL")),
+    "timestamp": (_stamp, ("VARCHAR", "TIMESTAMP")),
+    "timestamptz": (_stamp, ("VARCHAR", "TIMESTAMPTZ")),
+    "date": (lambda random: _stamp(random).split()[0], ("VARCHAR", "DATE")),
+    "text": (_text, ("VARCHAR",)),
+    "bytea": (lambda random: "\\x" + random.randbytes(random.randrange(9)).hex(), ("VARCHAR", "BLOB")),
+    "varbit": (lambda random: "".join(random.choices("01", k=random.randrange(100))), ("VARCHAR",)),
+}
+RANDOM_ARRAYS: dict[str, tuple[Callable[[Random], str], tuple[str, ...]]] = {
+    "text[]": (
+        lambda random: "{" + ",".join(json.dumps(_text(random), ensure_ascii=False) for _ in range(3)) + "}",
+        ("VARCHAR", "VARCHAR[]"),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", ["binary", "text"])
+def test_random_values_arrive_exactly(postgres: Any, tmp_path: Path, form: str) -> None:
+    random = Random(f"{form} values")
+    source = Source(postgres, tmp_path, f"types_random_{form}")
+    kinds = RANDOM if form == "binary" else RANDOM | RANDOM_ARRAYS  # arrays make the pass read text
+    columns = [(kind, make, raw) for kind, (make, raws) in kinds.items() for raw in raws]
+    source.run(f"create table t (k int primary key, {', '.join(f'c{i} {c[0]}' for i, c in enumerate(columns))})")
+    source.tables = (raw_table("t", {f"c{i}": column[2] for i, column in enumerate(columns)}),)
+    for first in (0, 1000):  # by the copy, by the stream
+        values = [[first + row, *(make(random) for _, make, _ in columns)] for row in range(250)]
+        source.insert("t", values)
+        source.sync()
+        assert differences(source, source.tables[0]) == {}
+    source.drop_slot()
+
+
+# ------------------------------------------------------------------------------------------- names, shapes, exceptions
+
+NAMES = (
+    "Mixed",
+    "mixed_",
+    'with "quotes"',
+    "it's",
+    "a space",
+    "100%s %(x)s",
+    "$1",
+    "back\\slash",
+    "ünï–日本",
+    "new\nline",
+    "n" * 63,
+    "select",
+    "order",
+    "a.b",
+    "a::int",
+    "-- c",
+    "?",
+    "{x}",
+)
+
+
+def test_any_name_of_a_table_or_column_lands(postgres: Any, tmp_path: Path) -> None:
+    source = Source(postgres, tmp_path, "types_names")
+    tables = ['A "table" of 100%', "user", "t" * 63]
+    for name in tables:
+        columns = ", ".join(f"{quote(column)} text" for column in NAMES)
+        source.run(f'create table {quote(name)} ("The Key" int primary key, {columns})')
+    source.tables = tuple(raw_table(name, dict.fromkeys(NAMES, "VARCHAR"), key="The Key") for name in tables)
+    for first in (0, 10):
+        for name in tables:
+            source.insert(name, [[first, *NAMES]])
+        source.sync()
+        for name, table in zip(tables, source.tables, strict=True):
+            source.run(f'update {quote(name)} set {quote(NAMES[1])} = \'changed\', "The Key" = "The Key" + 100')
+            source.sync()
+            assert differences(source, table) == {}
+    source.drop_slot()
+
+
+def test_a_table_of_300_columns_lands(postgres: Any, tmp_path: Path) -> None:
+    source = Source(postgres, tmp_path, "types_wide")
+    kinds = [("int", "INTEGER"), ("text", "VARCHAR"), ("numeric(8,2)", "DECIMAL(8,2)"), ("timestamptz", "TIMESTAMPTZ")]
+    columns = [kinds[index % 4] for index in range(299)]
+    source.run(
+        f"create table t (k int primary key, {', '.join(f'c{i} {kind}' for i, (kind, _) in enumerate(columns))})"
+    )
+    source.tables = (raw_table("t", {f"c{i}": raw for i, (_, raw) in enumerate(columns)}),)
+    row = ["1", "one", "1.5", "2020-01-01"]
+    for key in (1, 2):
+        source.insert("t", [[key, *(row[index % 4] for index in range(299))]])
+        source.sync()
+        assert differences(source, source.tables[0]) == {}
+    source.drop_slot()
+
+
+def test_identity_and_generated_columns_land_as_far_as_the_server_publishes_them(postgres: Any, tmp_path: Path) -> None:
+    source = Source(postgres, tmp_path, "types_generated")
+    ((version,),) = source.run("select current_setting('server_version_num')::int")
+    source.run(
+        "create table t (k int generated always as identity primary key, a int, b int generated by default as identity,"
+        " stored int generated always as (a * 2) stored)"
+    )
+    if version >= 180000:
+        source.run("alter table t add column virtual int generated always as (a * 3) virtual")
+        source.run("alter publication tailrace set (publish_generated_columns = stored)")
+    published = {"a": "INTEGER", "b": "INTEGER"} | ({"stored": "INTEGER"} if version >= 180000 else {})
+    source.tables = (raw_table("t", published),)
+    for value in (1, 2):
+        source.run(f"insert into t (a) values ({value})", "update t set a = a + 1")
+        source.sync()
+        assert differences(source, source.tables[0]) == {}
+    source.drop_slot()
+
+
+_KINDS = {kind.type: kind for kind in (*TEXT, *BINARY)}
+REFUSED = [
+    (_KINDS[kind], _KINDS[kind].raw[0], value)
+    for kind in ("numeric(12,2)", "timestamptz", "json", "int[]")
+    for value in _KINDS[kind].late[:2]
+]
+REFUSED.append((Kind("interval", (), since=170000), "INTERVAL", ENDLESS[0]))
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["copy", "stream"])
+def test_what_a_raw_type_cannot_hold_is_refused_by_its_column_and_never_shown(
+    postgres: Any, tmp_path: Path, late: bool
+) -> None:
+    source = Source(postgres, tmp_path, f"types_refused_{late}".lower())
+    ((version,),) = source.run("select current_setting('server_version_num')::int")
+    for number, (kind, raw, value) in enumerate(REFUSED):
+        if version < kind.since:
+            continue
+        table = f"t{number}"
+        source.run(f"create table {table} (k int primary key, secret {kind.type})")
+        source.tables = (raw_table(table, {"secret": raw}),)
+        if late:
+            source.sync()
+        source.run(f"insert into {table} values (1, {value})")
+        with pytest.raises(TailraceError) as caught:
+            source.sync()
+        text = str(caught.value)
+        assert text.startswith(f"raw_app.{table}.secret: a value does not fit"), (kind.type, raw, value)
+        assert "\n" not in text
+        assert value.strip("'") not in text
+        source.run(f"drop table {table}")
+        source.forget()
+
+
+def test_domains_and_enums_decode_by_the_type_beneath(postgres: Any, tmp_path: Path) -> None:
+    source = Source(postgres, tmp_path, "types_aliases")
+    oids = "select oid from pg_type where typname in ({})"
+    ((positive,), (price,)) = source.run(
+        oids.format("'positive', 'nested_price'") + " order by typname = 'nested_price'"
+    )
+    ((mood,), (feeling,)) = source.run(oids.format("'mood', 'feeling'") + " order by typname = 'feeling'")
+    source.run("create table t (k int primary key, n positive, p nested_price, m mood, f feeling)")
+    source.run("select pg_create_logical_replication_slot('types_aliases', 'pgoutput')")
+    source.run("insert into t values (1, 5, 1.5, 'a, b', 'ÜBER'), (2, null, 'nan', null, null)")
+    messages = source.run(
+        "select data from pg_logical_slot_get_binary_changes('types_aliases', null, null,"
+        " 'proto_version', '1', 'publication_names', 'tailrace', 'binary', 'true')"
+    )
+    source.drop_slot()
+    feed = pa.array([bytes(row[0]) for row in messages], pa.binary())
+    raw = {"k": "INTEGER", "n": "INTEGER", "p": "VARCHAR", "m": "VARCHAR", "f": "VARCHAR"}
+    with pytest.raises(NeedsTextError):
+        Decoder(raw_types=lambda *_: raw).feed(feed)
+    aliases = {positive: types.INT4, price: types.NUMERIC, mood: types.TEXT, feeling: types.TEXT}
+    (changes,) = Decoder(aliases, raw_types=lambda *_: raw).feed(feed)
+    assert isinstance(changes, Changes)
+    assert changes.rows.select(list(raw)).to_pylist() == [
+        {"k": 1, "n": 5, "p": "1.50", "m": "a, b", "f": "ÜBER"},
+        {"k": 2, "n": None, "p": "NaN", "m": None, "f": None},
+    ]
+    (changes,) = Decoder(aliases, raw_types=lambda *_: {"k": "INTEGER"}).feed(feed)
+    assert isinstance(changes, Changes)
+    assert changes.rows["p"].null_count == 2, "what does not land is not decoded"
+
+
+# ---------------------------------------------------------------------------------------------------- which raw types
+
+
+def typmod(precision: int, scale: int) -> int:
+    return (precision << 16 | scale & 0x7FF) + 4
+
+
+@pytest.mark.parametrize(
+    ("oid", "modifier", "natural"),
+    [
+        (types.INT4, -1, "INTEGER"),
+        (types.NUMERIC, typmod(12, 2), "DECIMAL(12,2)"),
+        (types.NUMERIC, typmod(38, 38), "DECIMAL(38,38)"),
+        (types.NUMERIC, typmod(39, 2), "VARCHAR"),
+        (types.NUMERIC, typmod(5, -2), "VARCHAR"),
+        (types.NUMERIC, -1, "VARCHAR"),
+        (types.TIMESTAMPTZ, -1, "TIMESTAMP WITH TIME ZONE"),
+        (types.INTERVAL, -1, "VARCHAR"),
+        (types.JSONB, -1, "JSON"),
+        (types.BPCHAR, 9, "VARCHAR"),
+        (1007, -1, "VARCHAR"),
+        (999_999, -1, "VARCHAR"),
+    ],
+)
+def test_the_natural_raw_type_holds_the_source_type(oid: int, modifier: int, natural: str) -> None:
+    assert types.raw_type(oid, modifier) == natural
+    assert types.fits(oid, modifier, natural)
+
+
+def test_a_raw_type_that_would_round_or_overflow_does_not_fit() -> None:
+    for oid, modifier, raw in [
+        (types.INT8, -1, "INTEGER"),
+        (types.FLOAT8, -1, "FLOAT"),
+        (types.NUMERIC, -1, "DECIMAL(38,10)"),
+        (types.NUMERIC, typmod(12, 4), "DECIMAL(12,2)"),
+        (types.NUMERIC, typmod(12, 2), "DOUBLE"),
+        (types.INT8, -1, "DECIMAL(18,0)"),
+        (types.TIMESTAMPTZ, -1, "DATE"),
+        (types.TIMESTAMPTZ, -1, "TIMESTAMP"),
+        (types.TEXT, -1, "JSON"),
+        (types.INT4, -1, "INTEGER[]"),
+        (1016, -1, "INTEGER[]"),
+        (1021, -1, "DOUBLE[]"),  # a float4 in an array has no exact DOUBLE by way of its text
+    ]:
+        assert not types.fits(oid, modifier, raw), (oid, raw)
+
+
+WIDER = {
+    ("SMALLINT", "BIGINT"),
+    ("INTEGER", "BIGINT"),
+    ("BIGINT", "VARCHAR"),
+    ("BIGINT", "DECIMAL(19,0)"),
+    ("FLOAT", "DOUBLE"),
+    ("DECIMAL(12,2)", "DECIMAL(14,4)"),
+    ("UUID", "VARCHAR"),
+    ("INTEGER[]", "BIGINT[]"),
+}
+NOT_WIDER = {
+    ("BIGINT", "INTEGER"),
+    ("BIGINT", "DOUBLE"),
+    ("DECIMAL(12,2)", "DECIMAL(12,4)"),
+    ("DECIMAL(12,2)", "VARCHAR"),
+    ("BOOLEAN", "VARCHAR"),
+    ("DOUBLE", "VARCHAR"),
+    ("TIMESTAMP WITH TIME ZONE", "VARCHAR"),
+    ("DATE", "TIMESTAMP"),
+    ("VARCHAR", "INTEGER"),
+    ("INTEGER[]", "VARCHAR"),
+}
+
+
+def test_a_raw_column_widens_only_where_every_value_stays_what_it_is() -> None:
+    assert {pair for pair in WIDER | NOT_WIDER if types.widens(*pair)} == WIDER
