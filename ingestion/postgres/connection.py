@@ -28,7 +28,7 @@ def connect(dsn: str) -> Iterator[Connection]:
 def session_options() -> str:
     return (
         "-c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3 -c client_encoding=UTF8 "
-        "-c synchronous_commit=on"
+        "-c bytea_output=hex -c synchronous_commit=on"
     )
 
 

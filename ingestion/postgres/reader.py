@@ -25,6 +25,7 @@ _SESSION = (
     "set TimeZone = 'UTC'",
     "set IntervalStyle = 'postgres'",
     "set extra_float_digits = 3",
+    "set bytea_output = 'hex'",
     "set client_encoding = 'UTF8'",
 )
 
