@@ -61,8 +61,10 @@ class RawColumn:
     @property
     def duck_type(self) -> str:
         """The type as DuckDB itself spells it, e.g. ``DECIMAL(12,2)``."""
-        head, paren, tail = self.type.strip().upper().partition("(")
-        return _ALIASES.get(head.strip(), head.strip()) + (paren + tail).replace(" ", "")
+        kind = self.type.strip().upper()
+        element, brackets, _ = kind.partition("[]")
+        head, paren, tail = element.partition("(")
+        return _ALIASES.get(head.strip(), head.strip()) + (paren + tail).replace(" ", "") + brackets
 
 
 @dataclass(frozen=True)
@@ -389,44 +391,50 @@ def cast(expression: str, column: RawColumn, *, lenient: bool = False) -> str:
 
     Where ``lenient``, what does not fit is NULL.
     """
-    value, parsed = f"{expression}::{column.duck_type}", _parsed(f"{expression}::varchar", column.duck_type)
-    if parsed is not None:
-        value = f"case when typeof({expression}) = 'VARCHAR' then {parsed} else {value} end"
-    return f"try({value})" if lenient else value
+    parsed = _parsed(f"({expression}::varchar)", column.duck_type, lenient)
+    other = _cast(expression, column.duck_type, lenient)
+    return f"case when typeof({expression}) = 'VARCHAR' then {parsed} else {other} end" if parsed else other
 
 
-def _parsed(text: str, kind: str) -> str | None:
+def _cast(expression: str, kind: str, lenient: bool) -> str:
+    return f"{'try_cast' if lenient else 'cast'}({expression} as {kind})"
+
+
+def _parsed(text: str, kind: str, lenient: bool) -> str | None:
     """The value that a text names, in PostgreSQL's form or in DuckDB's; None where DuckDB's own cast tells it."""
+    if kind.endswith("[]"):
+        return _parsed_array(text, kind, lenient)
     scale = re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", kind)
-    if kind in _INTEGERS:
-        rounded = f"contains({text}, '.') or contains({text}, 'e-')"  # 1.5 would become 2
-        return f"(case when {rounded} then '' else {text} end)::{kind}"
-    if scale is not None:
+    if scale is not None:  # 1.239 would become 1.24; no number is written for it
         longer = f"instr({text}, '.') > 0 and length({text}) - instr({text}, '.') > {scale[1]}"
         rounded = f"{longer} and not regexp_full_match({text}, '.*\\.\\d{{{scale[1]}}}0*')"
-        return f"(case when {rounded} then '' else {text} end)::{kind}"  # no number, for what would be rounded
-    if kind == "DATE":
+        text = f"(case when {rounded} then '' else {text} end)"
+    elif kind in _INTEGERS:  # 1.5 would become 2
+        text = f"(case when contains({text}, '.') or contains({text}, 'e-') then '' else {text} end)"
+    elif kind == "DATE":  # a time of the day would be dropped; 0044-03-15 BC
         day = f"regexp_replace({text}, ' BC$', ' (BC)')"
-        return f"(case when regexp_matches({text}, ' \\d') then '' else {day} end)::DATE"  # it would drop the time
-    if kind.startswith("TIMESTAMP"):  # 0044-03-15 10:00:00 BC
-        return f"(regexp_replace({text}, '^(\\S+)( .*)? BC$', '\\1 (BC)\\2'))::{kind}"
-    if kind == "INTERVAL":  # 2 mons -1 days +02:00:00
-        return f"replace(replace({text}, 'mons', 'months'), '+', '')::INTERVAL"
-    if kind == "BLOB":  # \x00ff is hexadecimal from its first digit to its last
-        return f"case when starts_with({text}, '\\x') then from_hex({text}[3:]) else {text}::BLOB end"
-    if kind.endswith("[]"):
-        return _parsed_array(text, kind)
-    return None
+        text = f"(case when regexp_matches({text}, ' \\d') then '' else {day} end)"
+    elif kind.startswith("TIMESTAMP"):  # 0044-03-15 10:00:00 BC
+        text = f"regexp_replace({text}, '^(\\S+)( .*)? BC$', '\\1 (BC)\\2')"
+    elif kind == "INTERVAL":  # 2 mons -1 days +02:00:00
+        text = f"replace(replace({text}, 'mons', 'months'), '+', '')"
+    elif kind == "BLOB":  # \x00ff is hexadecimal from its first digit to its last
+        given = f"from_hex({text}[3:])"
+        given = f"try({given})" if lenient else given
+        return f"case when starts_with({text}, '\\x') then {given} else {_cast(text, kind, lenient)} end"
+    else:
+        return None
+    return _cast(text, kind, lenient)
 
 
-def _parsed_array(text: str, kind: str) -> str:
+def _parsed_array(text: str, kind: str, lenient: bool) -> str:
     """``{1,NULL,"a, b"}`` as a list. Arrays of more dimensions or with bounds of their own are no list."""
     parts = f"regexp_extract_all({text}[2:-2], '\"(?:[^\"\\\\]|\\\\.)*\"|[^,]+', 0, 's')"
     quoted = "regexp_replace(e[2:-2], '\\\\(.)', '\\1', 'gs')"
     element = f"(case when e[1] = '\"' then {quoted} when upper(e) <> 'NULL' then e end)"
-    value = _parsed(element, kind[:-2]) or f"{element}::{kind[:-2]}"
+    value = _parsed(element, kind[:-2], lenient) or _cast(element, kind[:-2], lenient)
     plain = f"{text}[1] = '{{' and {text}[2] <> '{{'"
-    return f"case when {plain} then list_transform({parts}, lambda e: {value}) else {text}::{kind} end"
+    return f"case when {plain} then list_transform({parts}, lambda e: {value}) else {_cast(text, kind, lenient)} end"
 
 
 def _origin(given: Collection[str]) -> str:

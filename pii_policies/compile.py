@@ -396,12 +396,16 @@ def _kept(column: Column, value: Value, expression: _Expression) -> _Expression:
             members = {m.staged_as: m.derived.path for m in column.members if m.derived and m.data_class.staged}
             return document.through("json_elements", value.path, members)
         return document.through("json_document", *([value.path] if value.path else []))
+    if column.type.endswith("[]"):
+        return expression.through("list_document")
     if column.logical_type == "timestamp" and column.type == "BIGINT":
         return (expression.through("parsed", "bigint") if value.path else expression).through("from_unix")
+    if column.type == "TIMESTAMP":
+        return expression.through("from_utc")
     is_text = value.path is not None or column.type == "VARCHAR"
     if is_text and column.logical_type != "string":
         return expression.through("parsed", staging_type(column))
-    return expression.as_text() if column.type == "UUID" else expression
+    return expression.as_text() if column.type in ("UUID", "TIME") else expression
 
 
 def raw_tables_macro(contracts: Contracts) -> str:

@@ -3,7 +3,8 @@
 How this project reads the standard, beyond its letter:
 
 - ``physicalType`` is the DuckDB type of the raw column, ``logicalType`` decides the type in staging: a ``timestamp``
-  that is physically a BIGINT holds Unix seconds, one that is a VARCHAR holds ISO 8601.
+  that is physically a BIGINT holds Unix seconds, one that is a VARCHAR holds ISO 8601, a TIMESTAMP is in UTC. An
+  ``array`` is physically JSON, or a list such as ``INTEGER[]``.
 - ``name`` is the column in staging; ``physicalName``, where it differs, the column in raw.
 - ``classification`` names a class of ``treatments.yml``.
 - ``transformLogic`` makes a column that does not land but is read out of one that does: ``data:object.status`` is the
@@ -32,15 +33,18 @@ from settings import TailraceError
 CONTRACTS_DIR = Path(__file__).with_name("contracts")
 
 _PHYSICAL: Mapping[str, tuple[str, ...]] = {
-    "string": ("VARCHAR", "UUID"),
-    "integer": ("INTEGER", "BIGINT", "VARCHAR"),
-    "number": ("DECIMAL", "VARCHAR"),
+    "string": ("VARCHAR", "UUID", "TIME"),
+    "integer": ("SMALLINT", "INTEGER", "BIGINT", "VARCHAR"),
+    "number": ("DECIMAL", "FLOAT", "DOUBLE", "VARCHAR"),
     "boolean": ("BOOLEAN",),
-    "timestamp": ("TIMESTAMPTZ", "BIGINT", "VARCHAR"),
+    "timestamp": ("TIMESTAMPTZ", "TIMESTAMP", "BIGINT", "VARCHAR"),
     "date": ("DATE",),
     "object": ("JSON",),
     "array": ("JSON",),
 }
+_ELEMENTS = frozenset(
+    {"VARCHAR", "UUID", "SMALLINT", "INTEGER", "BIGINT", "DECIMAL", "FLOAT", "DOUBLE", "BOOLEAN", "DATE"}
+)
 _TABLE_PROPERTIES = frozenset({"tenantPath", "grows", "derivedFrom", "rowFilter"})
 
 
@@ -279,7 +283,7 @@ def _column(place: str, entry: dict[str, Any], classes: Mapping[str, DataClass],
             f"{place}: unknown class {classification}; add it to treatments.yml or use one that is there"
         )
     logical, physical = _text(entry, "logicalType", place), _text(entry, "physicalType", place)
-    if physical.partition("(")[0] not in _PHYSICAL.get(logical, ()):
+    if not _holds(physical, logical):
         raise TailraceError(f"{place}: physicalType {physical} cannot hold the logicalType {logical}; correct one")
     if not data_class.applies_to(logical):
         raise TailraceError(
@@ -318,6 +322,12 @@ def _column(place: str, entry: dict[str, Any], classes: Mapping[str, DataClass],
         derived=derived,
         members=members,
     )
+
+
+def _holds(physical: str, logical: str) -> bool:
+    if physical.endswith("[]"):
+        return logical == "array" and physical[:-2].partition("(")[0] in _ELEMENTS
+    return physical.partition("(")[0] in _PHYSICAL.get(logical, ())
 
 
 def _check_table(contracts: Contracts, table: Table) -> None:

@@ -29,8 +29,8 @@ def session_options() -> str:
     return (
         "-c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3 -c client_encoding=UTF8 "
         # A pass may outlast what the role is allowed otherwise; compiling catalog queries costs more than it saves.
-        "-c synchronous_commit=on -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
-        "-c jit=off"
+        "-c bytea_output=hex -c synchronous_commit=on -c statement_timeout=0 -c lock_timeout=0 "
+        "-c idle_in_transaction_session_timeout=0 -c jit=off"
     )
 
 

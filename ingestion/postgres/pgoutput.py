@@ -84,8 +84,8 @@ class Decoder:
 
     def __init__(
         self,
-        *,
         aliases: Mapping[int, int] | None = None,
+        *,
         raw_types: Callable[[str, str], Mapping[str, str]] | None = None,
     ) -> None:
         """``aliases``: base type of domains and enums, by OID. ``raw_types``: of a relation (schema, name) the raw type

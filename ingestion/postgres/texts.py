@@ -146,7 +146,8 @@ def _float(value: float, shortest: str, single: bool) -> str:
 def _meets_middle(value: float, digits: Decimal, single: bool) -> bool:
     number = (np.float32 if single else np.float64)(value)
     away = Fraction(digits) - Fraction(value)
-    neighbour = float(np.nextafter(number, type(number)(math.copysign(math.inf, away))))
+    with np.errstate(over="ignore"):
+        neighbour = float(np.nextafter(number, type(number)(math.copysign(math.inf, away))))
     return math.isfinite(neighbour) and 2 * abs(away) == abs(Fraction(neighbour) - Fraction(value))
 
 

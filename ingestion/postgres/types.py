@@ -77,7 +77,7 @@ _SAME_TEXT = frozenset({TEXT, VARCHAR, BPCHAR, INT2, INT4, INT8, OID, UUID, JSON
 _TEXT_FROM_BINARY = _SAME_TEXT | {BOOL, BYTEA, CHAR, NAME, TID, XID, CID, XML, CIDR, FLOAT4, FLOAT8, MACADDR8, MACADDR}
 _TEXT_FROM_BINARY |= {INET, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL, TIMETZ, BIT, VARBIT, NUMERIC, REFCURSOR}
 _TEXT_FROM_BINARY |= {PG_LSN, JSONPATH, XID8}
-# Types that the Arrow driver of a copy reads whole; ``values.from_adbc`` mends what it does to their values.
+# Types that the Arrow driver of a copy reads whole; ``reader.landed_value`` mends what it does to their values.
 _NATIVE_AS_TEXT = _SAME_TEXT | {NUMERIC}
 _NATIVE = _NATIVE_AS_TEXT | {BOOL, BYTEA, FLOAT4, FLOAT8, DATE, TIME, TIMESTAMP, TIMESTAMPTZ}
 
@@ -126,7 +126,10 @@ def fits(oid: int, typmod: int, raw_type: str) -> bool:
     if raw_type == "VARCHAR":
         return True
     if raw_type.endswith("[]"):
-        return oid in _ELEMENTS and fits(_ELEMENTS[oid], typmod, raw_type[:-2])
+        element, kind = _ELEMENTS.get(oid), raw_type[:-2]
+        if element is None or (element, kind) == (FLOAT4, "DOUBLE"):  # its text names another number there
+            return False
+        return fits(element, typmod, kind)
     raw = decimal(raw_type)
     if raw is None:
         return raw_type in _EXACT.get(oid, ())
@@ -149,11 +152,22 @@ def binary_decodable(oid: int, typmod: int, raw_type: str) -> bool:
 
 
 def copied_as(oid: int, typmod: int, raw_type: str) -> Literal["native", "text"]:
-    """How a copy asks for a column: as it is, to be read by ``values.from_adbc``, or in its text form.
+    """How a copy asks for a column: as it is, to be mended by ``reader.landed_value``, or in its text form.
 
     The Arrow driver flattens arrays, refuses composites and long intervals, and gives the raw bytes of most others.
     """
+    if oid == NUMERIC and precision_scale(typmod) is None:
+        return "text"  # the driver's own fails at 131,072 digits
     return "native" if oid in (_NATIVE_AS_TEXT if raw_type == "VARCHAR" else _NATIVE) else "text"
+
+
+def as_text(expression: str) -> str:
+    """SQL for the text form of a column in a copy, NULL only where the column is.
+
+    ``concat`` uses the type's own output function; a cast would add a netmask or strip blanks. ``is not null`` would be
+    false of a composite value with a NULL in it.
+    """
+    return f"case when {expression} is distinct from null then concat({expression}) end"
 
 
 def widens(old: str, new: str) -> bool:

@@ -29,7 +29,6 @@ PADDING = 16  # a gather may look this far past the last field
 _EPOCH_DAYS = 10_957  # PostgreSQL counts from 2000-01-01
 EPOCH_US = 946_684_800_000_000
 _INT64, _INT32 = np.iinfo(np.int64), np.iinfo(np.int32)
-_ADBC_SPECIAL = pa.array(["nan", "inf", "-inf"])
 _NEGATIVE, _SPECIAL = 0x4000, 0xC000  # signs of a numeric
 _POWERS = 10 ** np.arange(19, dtype=np.int64)
 _LIMB = 18
@@ -133,28 +132,6 @@ def array(buffer: Buffer, fields: Fields, column: Column) -> pa.Array:
     return decode(buffer, np.where(null, 0, fields.start), fields, null, column)
 
 
-def from_adbc(array: pa.Array, oid: int) -> pa.Array:
-    """What the Arrow driver made of a column that a copy asked for as it is, with every value exact.
-
-    The driver shifts PostgreSQL's date and time infinities with the rest, spells a numeric's special values its own
-    way, and calls an oid signed. A column that holds a timestamp later than Arrow's comes back in its text form.
-    """
-    if oid in (types.DATE, types.TIMESTAMP, types.TIMESTAMPTZ):
-        null = array.is_null().to_numpy(zero_copy_only=False)
-        days = oid == types.DATE
-        shifted = array.view(pa.int32() if days else pa.int64()).fill_null(0).to_numpy()
-        shift = np.int32(_EPOCH_DAYS) if days else np.int64(EPOCH_US)
-        return _moment(array.type, shifted - shift, null)  # wraps around as the driver did
-    if isinstance(array, pa.ExtensionArray) and oid in (types.NUMERIC, types.JSON, types.JSONB):
-        array = array.storage
-    if oid == types.NUMERIC and pc.any(pc.is_in(array, _ADBC_SPECIAL)).as_py():
-        for theirs, own in zip(_ADBC_SPECIAL, ("NaN", "Infinity", "-Infinity"), strict=True):
-            array = pc.if_else(pc.equal(array, theirs), own, array)
-    if oid == types.OID:
-        return array.view(pa.uint32())
-    return array
-
-
 def _fixed(kind: pa.DataType, values: Ints, null: Bools) -> pa.Array:
     valid = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
     return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(np.ascontiguousarray(values))])
@@ -238,7 +215,7 @@ def _decimal(buffer: Buffer, at: Ints, null: Bools, precision: int, scale: int) 
     """Base-10,000 digits as scaled integers in limbs of 18 decimal digits. Loops over digit places, not over rows."""
     if len(at) == 0:
         return pa.array([], pa.decimal128(precision, scale))
-    count, sign = np.where(null, 0, buffer.int16(at)), buffer.uint16(at + 4)
+    count, sign = np.where(null, 0, buffer.uint16(at)).astype(np.int64), buffer.uint16(at + 4)
     if ((sign & _SPECIAL == _SPECIAL) & ~null).any():
         return None
     first = buffer.int16(at + 2).astype(np.int64) * 4 + scale  # exponent of the first digit's unit
@@ -289,7 +266,7 @@ def _wide(limbs: Ints, negative: Bools) -> Ints:
 
 def _numeric_text(buffer: Buffer, at: Ints, fields: Fields, null: Bools, column: Column) -> pa.Array:
     """Common numerics all at once, huge and special ones each."""
-    count, weight = buffer.int16(at).astype(np.int64), buffer.int16(at + 2).astype(np.int64)
+    count, weight = buffer.uint16(at).astype(np.int64), buffer.int16(at + 2).astype(np.int64)
     sign, scale = buffer.uint16(at + 4), buffer.uint16(at + 6).astype(np.int64)
     rare = ~null & ((sign & _SPECIAL == _SPECIAL) | (weight >= _COMMON_PLACES) | (scale > _COMMON_SCALE))
     aside = null | rare
@@ -308,7 +285,7 @@ def _numeric_text(buffer: Buffer, at: Ints, fields: Fields, null: Bools, column:
 
 
 def _one_numeric(value: bytes) -> str:
-    count, weight, sign, scale = struct.unpack_from(">hhHH", value)
+    count, weight, sign, scale = struct.unpack_from(">HhHH", value)
     special = {0xC000: "NaN", 0xD000: "Infinity", 0xF000: "-Infinity"}.get(sign)
     if special is not None:
         return special

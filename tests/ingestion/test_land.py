@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -183,3 +184,42 @@ def test_filling_a_column_leaves_deleted_rows_and_other_columns_alone(con: duckd
         ("b", None, None),
         ("c", "jane@example.com", 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("INTEGER", "1.5", None),
+        ("INTEGER", "15e-1", None),
+        ("BIGINT", "12", 12),
+        ("DECIMAL(5,2)", "1.239", None),
+        ("DECIMAL(5,2)", "1.2300", Decimal("1.23")),
+        ("DECIMAL(5,2)", "-1", Decimal("-1")),
+        ("DATE", "2026-01-01 10:00:00", None),
+        ("DATE", "2026-01-01", date(2026, 1, 1)),
+        ("BLOB", r"\x00ff", b"\x00\xff"),
+        ("BLOB", r"\xzz", None),
+        ("INTERVAL", "1 mon -1 days +02:00:00", timedelta(days=29, hours=2)),
+        ("INTERVAL", "infinity", None),
+        ("INTEGER[]", "{1,NULL,3}", [1, None, 3]),
+        ("INTEGER[]", "{}", []),
+        ("INTEGER[]", "{1.5}", None),
+        ("INTEGER[]", "{{1},{2}}", None),
+        ("INTEGER[]", "[2:3]={1,2}", None),
+        ("VARCHAR[]", '{a,"NULL",NULL,"q\\"\\\\,{}"}', ["a", "NULL", None, 'q"\\,{}']),
+    ],
+)
+def test_a_text_lands_as_exactly_what_it_names_or_not_at_all(
+    con: duckdb.DuckDBPyConnection, kind: str, text: str, value: object
+) -> None:
+    texts = pa.table({"value": pa.array([text, None])})
+    con.register("texts", texts)
+    column = RawColumn("value", kind)
+    if value is None:
+        with pytest.raises((duckdb.ConversionException, duckdb.InvalidInputException)):
+            con.execute(f"select {land.cast('value', column)} from texts").fetchall()
+    else:
+        assert con.execute(f"select {land.cast('value', column)} from texts").fetchall() == [(value,), (None,)]
+    lenient = con.execute(f"select {land.cast('value', column, lenient=True)} from texts").fetchall()
+    assert lenient[1] == (None,)
+    assert lenient[0][0] == value or (value is None and lenient[0][0] == [None])

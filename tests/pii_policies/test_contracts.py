@@ -81,6 +81,12 @@ REFUSED = {
         EMAIL.replace("VARCHAR", "BLOB"),
         ["app.odcs.yaml", "users.email", "BLOB"],
     ),
+    "a list of what no list holds": (
+        "app.odcs.yaml",
+        EMAIL,
+        EMAIL.replace("logicalType: string", "logicalType: array").replace("VARCHAR", '"JSON[]"'),
+        ["app.odcs.yaml", "users.email", "JSON[]"],
+    ),
     "a tenant path to nowhere": (
         "stripe.odcs.yaml",
         'value: "customer -> customers"',

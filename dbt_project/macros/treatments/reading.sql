@@ -58,6 +58,34 @@
 {%- endmacro %}
 
 
+{# A list of plain values as a document. #}
+{% macro list_document(expression) -%}
+    {{ return(adapter.dispatch('list_document')(expression)) }}
+{%- endmacro %}
+
+{% macro default__list_document(expression) -%}
+    to_json({{ expression }})
+{%- endmacro %}
+
+{% macro snowflake__list_document(expression) -%}
+    to_variant({{ expression }})
+{%- endmacro %}
+
+
+{# A timestamp without time zone, which is in UTC, as one with it. #}
+{% macro from_utc(expression) -%}
+    {{ return(adapter.dispatch('from_utc')(expression)) }}
+{%- endmacro %}
+
+{% macro default__from_utc(expression) -%}
+    ({{ expression }} at time zone 'UTC')
+{%- endmacro %}
+
+{% macro snowflake__from_utc(expression) -%}
+    to_timestamp_tz(to_varchar({{ expression }}, 'YYYY-MM-DD HH24:MI:SS.FF6') || ' +0000')
+{%- endmacro %}
+
+
 {# Unix seconds as a timestamp with time zone. #}
 {% macro from_unix(expression) -%}
     {{ return(adapter.dispatch('from_unix')(expression)) }}
