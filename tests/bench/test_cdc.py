@@ -17,8 +17,10 @@ from settings import ROOT
 def test_a_run_measures_what_was_asked_and_ends_with_every_key(tmp_path: Path) -> None:
     asked = {"inserts_vs_recvlogical", "inserts_vs_per_message", "idle_poll_ms", "visible_p95_ms"}
     ended = subprocess.run(
-        [sys.executable, "-m", "bench.cdc", "--rows=500", "--rounds=1", "--changes=3", f"--only={','.join(asked)}"]
-        + ["--json", f"--results={tmp_path}", f"--folder={tmp_path}"],
+        [
+            *(sys.executable, "-m", "bench.cdc", "--rows=500", "--rounds=1", "--changes=3", "--json"),
+            *(f"--only={','.join(asked)}", f"--results={tmp_path}", f"--folder={tmp_path}"),
+        ],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         cwd=ROOT,
         capture_output=True,

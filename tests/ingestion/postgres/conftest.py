@@ -10,6 +10,8 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -22,7 +24,7 @@ from demo.postgres import EmbeddedPostgres
 from ingestion.land import RawColumn, RawTable
 from ingestion.postgres import SyncReport, sync
 from settings import Settings, load_settings
-from warehouse import DuckDBWarehouse, open_warehouse
+from warehouse import DuckDBWarehouse, open_warehouse, quote
 
 Row = tuple[Any, ...]
 
@@ -99,11 +101,13 @@ _IN_POSTGRES = {
     "TIMESTAMPTZ": "case when isfinite({0}) then (extract(epoch from {0}) * 1000000)::bigint::text else {0}::text end",
     "DATE": "case when isfinite({0}) then ({0} - date '1970-01-01')::text else {0}::text end",
     "DOUBLE": "{0}",
+    "FLOAT": "{0}::float8",
 }
 _IN_DUCKDB = {
     "TIMESTAMPTZ": "case when isfinite({0}) then epoch_us({0})::varchar else {0}::varchar end",
     "DATE": "case when isfinite({0}) then date_diff('day', date '1970-01-01', {0})::varchar else {0}::varchar end",
     "DOUBLE": "{0}",
+    "FLOAT": "{0}::float8",
 }
 
 
@@ -116,13 +120,12 @@ class Product:
         self.tables: tuple[RawTable, ...] = TABLES
         self.schemas = {self.shared: ["app", "t_acme", "t_beta"], self.silo: ["app"]}
         self.folder = folder
+        self._number = number
+        self._added: list[str] = []
         self._connections: dict[str, Any] = {}
         server.create_role("cdc", attributes="login replication")
         for database, schemas in self.schemas.items():
-            server.create_database(database)
-            self.run(database, "create publication tailrace")
-            for schema in schemas:
-                self.create_schema(database, schema)
+            self._create_database(database, schemas)
         self.config = folder / "tailrace.yml"
         self.config.write_text(f"""
 region: us
@@ -156,13 +159,18 @@ serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql
             self.run(database, PUBLISH.format(schema))
 
     def create_silo(self, name: str) -> str:
-        """One more database of the pattern; its name."""
-        database = f"{self.silo.rpartition('_')[0]}_{name}"
-        self.server.create_database(database)
+        """One more database of its own; its name."""
+        database = f"silo_{self._number}_{name}"
+        self._create_database(database, ["app"])
+        self._added.append(database)
         self.schemas[database] = ["app"]
-        self.run(database, "create publication tailrace")
-        self.create_schema(database, "app")
         return database
+
+    def _create_database(self, database: str, schemas: list[str]) -> None:
+        self.server.create_database(database)
+        self.run(database, "create publication tailrace")
+        for schema in schemas:
+            self.create_schema(database, schema)
 
     def run(self, database: str, *statements: str) -> list[Row]:
         """The statements in one transaction; rows of the last."""
@@ -175,6 +183,7 @@ serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql
         """An autocommitting connection that lasts as long as the test."""
         if database not in self._connections or self._connections[database].broken:
             self._connections[database] = self.server.connect(database)
+            self._connections[database].prepare_threshold = None  # tables change under it
         return self._connections[database]
 
     def sync(self, *, batch_messages: int = 250_000) -> list[SyncReport]:
@@ -205,36 +214,76 @@ serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql
         found = {"TAILRACE_CONFIG": str(self.config), "TAILRACE_HOME": str(self.folder)}
         return os.environ | found | {"PYTHONPATH": str(Path(__file__).parents[3])}
 
+    @contextmanager
+    def passes_going_on(self) -> Iterator[None]:
+        """Pass after pass in a thread of its own while the block runs, then one more; its failure is the block's."""
+        stop, errors = threading.Event(), []
+
+        def work() -> None:
+            try:
+                while not stop.is_set():
+                    self.sync()
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+        if errors:
+            raise errors[0]
+        self.sync()
+
     def raw(self, query: str) -> list[Row]:
         with self.warehouse.reader() as con:
             return con.execute(query).fetchall()
 
     def assert_equal(self) -> None:
-        """Live raw rows are the source's rows, value for value; deleted ones keep no personal value; no key doubles."""
+        """Live raw rows are the source's rows, value for value; deleted ones keep no personal value; no key doubles.
+
+        A table that a schema lacks has no rows there.
+        """
         with self.warehouse.reader() as con:
             for table in self.tables:
-                expected = set()
+                expected: Counter[Row] = Counter()
                 for database, schemas in self.schemas.items():
                     for schema in schemas:
-                        columns = [_IN_POSTGRES.get(c.type, "{0}::text").format(f'"{c.name}"') for c in table.columns]
-                        for index, column in enumerate(table.columns):
-                            if column.name == "ip":
-                                columns[index] = "case when ip is not null then concat(ip) end"
-                        query = f"select '{database}.{schema}', {', '.join(columns)} from {schema}.{table.name}"
-                        expected |= set(map(_comparable, self.connection(database).execute(query).fetchall()))
-                columns = [_IN_DUCKDB.get(c.type, "{0}::varchar").format(f'"{c.name}"') for c in table.columns]
+                        expected.update(map(_comparable, self.source_rows(database, schema, table)))
+                columns = [_IN_DUCKDB.get(c.type, "{0}::varchar").format(quote(c.name)) for c in table.columns]
                 landed = con.execute(
                     f"select _airbyte_meta->>'origin', {', '.join(columns)} from {table.sql} "
                     "where _ab_cdc_deleted_at is null"
                 ).fetchall()
-                assert set(map(_comparable, landed)) == expected
-                assert len(landed) == len(expected)
-                key = ", ".join(table.key)
-                assert not con.execute(f"select {key} from {table.sql} group by all having count(*) > 1").fetchall()
-                wiped = " or ".join(f"{name} is not null" for name in table.wiped) or "false"
+                assert Counter(map(_comparable, landed)) == expected
+                if table.key:
+                    key = ", ".join(map(quote, table.key))
+                    assert not con.execute(f"select {key} from {table.sql} group by all having count(*) > 1").fetchall()
+                wiped = " or ".join(f"{quote(name)} is not null" for name in table.wiped) or "false"
                 assert con.execute(
                     f"select count(*) from {table.sql} where _ab_cdc_deleted_at is not null and ({wiped})"
                 ).fetchone() == (0,)
+
+    def source_rows(self, database: str, schema: str, table: RawTable) -> list[Row]:
+        """Its rows in the source, each with its origin first, in texts that DuckDB writes alike.
+
+        A column that this schema's table lacks is null.
+        """
+        connection, name = self.connection(database), f"{quote(schema)}.{quote(table.name)}"
+        if connection.execute("select to_regclass(%s)", [name]).fetchone() == (None,):
+            return []
+        names = "select attname::text from pg_attribute where attrelid = %s::regclass and not attisdropped"
+        present = {column for (column,) in connection.execute(names, [name]).fetchall()}
+        columns = [_IN_POSTGRES.get(c.type, "{0}::text").format(quote(c.name)) for c in table.columns]
+        for index, column in enumerate(table.columns):
+            if column.name not in present:
+                columns[index] = "null"
+            elif column.name == "ip":
+                columns[index] = "case when ip is not null then concat(ip) end"
+        origin = f"{database}.{schema}"
+        return connection.execute(f"select %s, {', '.join(columns)} from {name}".encode(), [origin]).fetchall()
 
     def close(self) -> None:
         """Leave the databases empty for the next test: to drop and make them anew would cost more than the tests."""
@@ -246,14 +295,17 @@ serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql
                 for (name,) in connection.execute(slots, [database]).fetchall():
                     connection.execute("select pg_drop_replication_slot(%s)", [name])
                 connection.execute("drop publication if exists tailrace")
-                schemas = "select nspname from pg_namespace where nspname = 'app' or nspname ~ '^t_'"
+                schemas = "select nspname from pg_namespace where nspname in ('app', 'audit') or nspname ~ '^t_'"
                 for (name,) in connection.execute(schemas).fetchall():
                     connection.execute(psycopg.sql.SQL("drop schema {} cascade").format(psycopg.sql.Identifier(name)))
+        with self.server.connect() as connection:
+            for database in self._added:
+                connection.execute(f"drop database {database} with (force)")
 
 
 def _comparable(row: Row) -> Row:
-    """NaN equals NaN here."""
-    return tuple("NaN" if value != value else value for value in row)
+    """NaN equals NaN here, and zero is not minus zero."""
+    return tuple(repr(value) if isinstance(value, float) else value for value in row)
 
 
 _numbers: list[int] = []

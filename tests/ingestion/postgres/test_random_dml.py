@@ -4,7 +4,7 @@
 is cut down, for ``TAILRACE_TEST_SHRINK_SECONDS`` (60) at most, and printed.
 """
 
-# ruff: noqa: S608 - the statements are the test's own
+# ruff: noqa: S608 - the statements are the tests' own
 
 from __future__ import annotations
 
