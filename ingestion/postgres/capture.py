@@ -204,6 +204,7 @@ class _Capture:
             if fresh:
                 self._refuse_dropped(fresh)
                 self._join(connection, position, relations, fresh)
+            flush_all(connection)  # else an asynchronous commit that has returned would wait for the next pass
             upto, now = source_present(connection)
             self._stream(connection, position, relations, upto)
             self._complete(connection, position, upto, now)
