@@ -23,11 +23,11 @@ from ingestion import land
 from ingestion.land import RawTable
 from ingestion.postgres import drift
 from ingestion.postgres.apply import Applied
-from ingestion.postgres.catalog import SourceTable, discover, existing_tables, read_source
+from ingestion.postgres.catalog import Source, SourceTable, discover, existing_tables, read_source
 from ingestion.postgres.checks import findings, require
 from ingestion.postgres.connection import Connection, connect, flush_all, flush_lsn, lsn_text
 from ingestion.postgres.drift import Drift
-from ingestion.postgres.position import Captured, Position
+from ingestion.postgres.position import Position
 from ingestion.postgres.report import SyncReport
 from ingestion.postgres.slots import (
     Cluster,
@@ -52,6 +52,8 @@ from warehouse.duckdb_engine import warehouse_problem
 from warehouse.failpoints import failpoint
 
 Progress = Callable[[str], None]
+_READS = 5
+"""A catalog query fails when a table is dropped while it runs; so often it is tried."""
 COMPLETE_SECONDS = 10.0
 """A pass that lands nothing writes down that the warehouse is complete this seldom: a write costs more than a look."""
 
@@ -163,9 +165,7 @@ class Capture:
         return self._report
 
     def _pass(self, connection: Connection) -> None:
-        source = read_source(
-            connection, publication=self.publication, slot=self.slot, patterns=self.patterns, tables=self.tables
-        )
+        source = self._read(connection)
         found = findings(connection, source, database=self.database, patterns=self.patterns, tables=self.tables)
         self._report.warnings += require(list(found))
         self._aliases = source.aliases
@@ -181,6 +181,14 @@ class Capture:
         upto, now = source_present(connection)
         self._stream(connection, position, relations, upto, now=now)
         self._finish(connection, position, upto, now)
+
+    def _read(self, connection: Connection) -> Source:
+        for _ in range(_READS):
+            with suppress(psycopg.errors.InternalError_, psycopg.errors.UndefinedTable):  # dropped under our eyes
+                return read_source(
+                    connection, publication=self.publication, slot=self.slot, patterns=self.patterns, tables=self.tables
+                )
+        raise TailraceError(f"{self.database}: its tables keep being dropped; run the pass again when that is over")
 
     def _writer(self, purpose: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         return self.warehouse.writer(f"{purpose} of {self.database}", on_wait=self.progress)
@@ -307,7 +315,7 @@ class Capture:
                     )
                     self._report.table(table).deleted += landed.deleted
             for relation in changes.altered:
-                position.relations[relation.name] = Captured(relation.oid, relation.shape)
+                position.relations[relation.name] = drift.captured(relation)
             position.store(con, self.database)
 
     def _backfill(
@@ -328,7 +336,7 @@ class Capture:
             now = positions.stamp(con)
             for relation, columns in changes.grown.values():
                 snapshot.backfill(con, relation, columns, extracted_at=now)
-                position.relations[relation.name] = Captured(relation.oid, relation.shape)
+                position.relations[relation.name] = drift.captured(relation)
             position.store(con, self.database)
 
     def _join(
@@ -362,7 +370,7 @@ class Capture:
         with self._writer("copies") as con, transaction(con):
             snapshot.finish(con, fresh, extracted_at=positions.stamp(con))
             for relation in fresh:
-                position.relations[relation.name] = Captured(relation.oid, relation.shape)
+                position.relations[relation.name] = drift.captured(relation)
             position.store(con, self.database)
             failpoint("before_snapshot_commit")
         failpoint("after_snapshot_commit")

@@ -60,10 +60,10 @@ policies as materialized (
     and (polroles = '{{0}}' or exists (select 1 from unnest(polroles) as r where pg_has_role(r, 'usage')))
 )
 select c.oid::bigint as oid, n.nspname::text as schema, c.relname::text as name, c.relkind::text as kind,
-    c.relpersistence = 'p' as logged,
-    c.relreplident::text as identity, p.relid is not null as published, p.attrs as published_columns, p.row_filter,
+    c.relpersistence = 'p' as logged, c.relreplident::text as identity, c.relfilenode::bigint as file,
+    p.relid is not null as published, p.attrs as published_columns, p.row_filter,
     m.relid is not null or s.nspid is not null as member, coalesce(m.listed, false) as listed,
-    has_schema_privilege(n.oid, 'usage') as may_enter, a.columns, i.indexes, l.leaves,
+    has_schema_privilege(n.oid, 'usage') as may_enter, a.columns, a.versions, i.indexes, l.leaves,
     row_security_active(c.oid) and not exists (
         select 1 from policies as y where y.polrelid = c.oid and y.polpermissive and y.everything
     ) as rows_hidden,
@@ -84,12 +84,14 @@ cross join lateral (
     select to_json(array_agg(concat_ws(' ', a.attnum, a.atttypid, a.atttypmod, a.attnotnull,
         case a.attgenerated when '' then '-' else a.attgenerated end,
         c.may_read or (a.attacl is not null and has_column_privilege(c.oid, a.attnum, 'select')), a.attname)
-        order by a.attnum))::text as columns
+        order by a.attnum))::text as columns,
+        string_agg(a.xmin::text, ' ' order by a.attnum) as versions
     from pg_attribute as a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 ) as a
 cross join lateral ({indexes}) as i
 left join lateral (
     select to_json(array_agg(json_build_object('schema', ln.nspname, 'name', lc.relname, 'identity', lc.relreplident,
+        'oid', lc.oid::bigint, 'file', lc.relfilenode::bigint, 'filled', pg_relation_size(lc.oid) > 0,
         'indexes', li.indexes::json, 'names', (
             select json_object_agg(la.attnum, la.attname) from pg_attribute as la
             where la.attrelid = lc.oid and la.attnum > 0 and not la.attisdropped))))::text as leaves
@@ -144,6 +146,10 @@ class Leaf:
     identity: str
     names: frozenset[str] | None
     """Columns of its identity; None for all (full)."""
+    oid: int
+    file: int
+    """The file that its rows are in: another one means that they were rewritten, or truncated."""
+    filled: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +172,9 @@ class Relation:
     listed: bool
     """Whether the publication lists its columns."""
     may_enter: bool
+    file: int
+    versions: str
+    """Of each column, the transaction that changed it last; blanks between."""
     rows_hidden: bool
     rows_restricted: bool
     policies: tuple[str, ...]
@@ -189,6 +198,20 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class State:
+    """Marks of a table that change with its rows, where the change stream tells nothing of it."""
+
+    oid: int = 0
+    """Another table under the same name is another table."""
+    files: tuple[tuple[int, int], ...] = ()
+    """What the rows are in: (OID, file) of the table, or of its partitions."""
+    filled: frozenset[int] = frozenset()
+    """Partitions that hold rows."""
+    columns: Mapping[str, tuple[int, int, str]] = field(default_factory=dict)
+    """Column → (number, type OID, the transaction that changed its definition last)."""
+
+
+@dataclass(frozen=True)
 class SourceTable:
     """One published table of one schema, and the raw table that it lands in."""
 
@@ -203,8 +226,8 @@ class SourceTable:
     """Columns that no contract names: (name, type OID, type modifier, whether it is published and may be read)."""
     kind: str = "r"
     """``r`` for a table, ``p`` for the root of a partitioned one."""
-    oid: int = 0
-    """The table's own: another one under the same name is another table."""
+    state: State = field(default_factory=State)
+    """By which a later look tells what was done to it meanwhile."""
 
     @property
     def name(self) -> str:
@@ -287,7 +310,7 @@ def discover(source: Source, tables: Sequence[RawTable]) -> list[SourceTable]:
                     raw,
                     row_filter=relation.row_filter,
                     kind=relation.kind,
-                    oid=relation.oid,
+                    state=_state(relation),
                     **known[key],
                 )
             )
@@ -326,6 +349,19 @@ def _columns(source: Source, relation: Relation, raw: RawTable) -> dict[str, Any
             if column.name not in contracted and column.name not in raw.excluded
         ),
     }
+
+
+def _state(relation: Relation) -> State:
+    return State(
+        oid=relation.oid,
+        files=tuple((leaf.oid, leaf.file) for leaf in sorted(relation.leaves, key=lambda leaf: leaf.oid))
+        or ((relation.oid, relation.file),),
+        filled=frozenset(leaf.oid for leaf in relation.leaves if leaf.filled),
+        columns={
+            column.name: (column.number, column.oid, version)
+            for column, version in zip(relation.columns, relation.versions.split(), strict=True)
+        },
+    )
 
 
 def _rows(cursor: Cursor[tuple[Any, ...]]) -> list[dict[str, Any]]:
@@ -413,7 +449,8 @@ def _parse_leaves(text: str) -> tuple[Leaf, ...]:
         indexes = _parse_indexes(json.dumps(each["indexes"] or []))
         names = {int(number): name for number, name in each["names"].items()}
         identity = each["identity"]
-        leaves.append(Leaf(each["schema"], each["name"], identity, _identity(identity, indexes, names)))
+        found = _identity(identity, indexes, names)
+        leaves.append(Leaf(each["schema"], each["name"], identity, found, each["oid"], each["file"], each["filled"]))
     return tuple(leaves)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from ingestion.land import RawColumn, RawTable
 from ingestion.postgres.catalog import SourceTable
-from ingestion.postgres.position import Position
+from ingestion.postgres.position import Captured, Position
 from ingestion.postgres.types import fits, raw_type, widens
 
 
@@ -62,11 +62,11 @@ class Drift:
     """How the published relations differ from those that the position covers."""
 
     fresh: list[SourceTable] = field(default_factory=list)
-    """To be copied whole: new, made anew under the same name, or grown without a key."""
+    """To be copied whole: new, made anew under the same name, or changed where no key tells which row is which."""
     grown: dict[str, tuple[SourceTable, list[str]]] = field(default_factory=dict)
-    """Relation → the columns to be copied: new, or of another type than what was landed."""
+    """Relation → the columns to be copied, of all of its rows."""
     altered: list[SourceTable] = field(default_factory=list)
-    """Columns were dropped, or widened without loss: nothing is to be copied."""
+    """Changed without an effect on what was landed: to be remembered."""
     gone: list[str] = field(default_factory=list)
     """No longer published."""
 
@@ -76,24 +76,55 @@ class Drift:
         return {name: columns for name, (_, columns) in self.grown.items()}
 
 
+def captured(relation: SourceTable) -> Captured:
+    """What is to be remembered of a relation whose rows are landed as it is now."""
+    state = relation.state
+    columns = {name: (kind, *state.columns[name]) for name, kind in relation.shape.items()}
+    return Captured(state.oid, dict(state.files), columns)
+
+
 def compare(position: Position, relations: Sequence[SourceTable]) -> Drift:
     """What changed at the source since the position was stored."""
     drift = Drift(gone=sorted(set(position.relations) - {relation.name for relation in relations}))
     for relation in relations:
         known = position.relations.get(relation.name)
-        if known is None or known.oid != relation.oid:
+        if known is None or known.oid != relation.state.oid or _partitions_changed(known, relation):
             drift.fresh.append(relation)
             continue
-        if new := [name for name, kind in relation.shape.items() if not _holds(known.columns.get(name), kind)]:
-            if relation.raw.key:
-                drift.grown[relation.name] = (relation, new)
-            else:
-                drift.fresh.append(relation)  # nothing says which row a value belongs to
-        elif known.columns != relation.shape:
+        changed = _changed_columns(known, relation)
+        if changed and set(changed).isdisjoint(relation.raw.key) and relation.raw.key:
+            drift.grown[relation.name] = (relation, changed)
+        elif changed:
+            drift.fresh.append(relation)  # nothing says which row a value belongs to
+        elif known != captured(relation):
             drift.altered.append(relation)
     return drift
 
 
-def _holds(landed: str | None, wanted: str) -> bool:
-    """Whether values landed in the one type are those that the other would show."""
-    return landed is not None and (landed == wanted or widens(landed, wanted))
+def _changed_columns(known: Captured, relation: SourceTable) -> list[str]:
+    """Columns whose landed values need not be the source's: new ones, of another type, or rewritten in place.
+
+    A table is rewritten for many reasons; a column's values were changed by it if its definition changed, too.
+    """
+    rewritten = known.files != dict(relation.state.files)
+    changed = []
+    for name, kind in relation.shape.items():
+        number, oid, version = relation.state.columns[name]
+        was = known.columns.get(name)
+        if (
+            was is None
+            or was[1:3] != (number, oid)
+            or (rewritten and was[3] != version)
+            or not (was[0] == kind or widens(was[0], kind))
+        ):
+            changed.append(name)
+    return changed
+
+
+def _partitions_changed(known: Captured, relation: SourceTable) -> bool:
+    """Rows came or went with their partition: attached, detached, dropped or truncated, which the root is not told."""
+    if relation.kind != "p":
+        return False
+    now = dict(relation.state.files)
+    new = set(now) - set(known.files)
+    return any(now.get(oid) != file for oid, file in known.files.items()) or bool(new & relation.state.filled)

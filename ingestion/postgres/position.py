@@ -15,10 +15,19 @@ SOURCE = "postgres"
 
 @dataclass
 class Captured:
-    """A relation whose rows are landed: its object id at the source, and the raw type of each column that lands."""
+    """A relation whose rows are landed: what it was when they were, see ``catalog.State``.
+
+    ``columns``: name → (raw type, number, type OID, the transaction that changed its definition last).
+    """
 
     oid: int
-    columns: dict[str, str]
+    files: dict[int, int]
+    columns: dict[str, tuple[str, int, int, str]]
+
+    @classmethod
+    def parse(cls, stored: dict[str, Any]) -> Captured:
+        files = {int(oid): int(file) for oid, file in stored["files"].items()}
+        return cls(int(stored["oid"]), files, {name: tuple(each) for name, each in stored["columns"].items()})
 
 
 @dataclass
@@ -47,7 +56,7 @@ class Position:
 
     @classmethod
     def _parse(cls, stored: dict[str, Any]) -> Position:
-        relations = {name: Captured(**each) for name, each in stored["relations"].items()}
+        relations = {name: Captured.parse(each) for name, each in stored["relations"].items()}
         return cls(
             lsn=lsn_number(stored["lsn"]),
             system=stored["system"],
