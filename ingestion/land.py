@@ -234,7 +234,9 @@ def append(
 
 
 def drop_superseded(con: duckdb.DuckDBPyConnection, table: RawTable) -> None:
-    """Of several rows of one key keep the one that was added last."""
+    """Of several rows of one key keep the one that was added last. Without a key every row is one of its own."""
+    if not table.key:
+        return
     key = ", ".join(quote(name) for name in table.key)
     doubled = con.execute(f"select 1 from {table.sql} group by {key} having count(*) > 1 limit 1").fetchall()
     if doubled:
@@ -319,14 +321,29 @@ def registered(
     lenient: Collection[str] = (),
 ) -> Iterator[None]:
     """``relations`` by their names; raises TailraceError, without the value, when one does not fit its column."""
-    for name, rows in relations.items():
+    lent = {name: _Lent(rows) for name, rows in relations.items()}
+    for name, rows in lent.items():
         con.register(name, rows)
     try:
         yield
     except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
         raise TailraceError(_misfit(table, relations.values(), lenient, error)) from None
-    for name in relations:
+    finally:
+        for rows in lent.values():
+            rows.rows = None
+    for name in lent:
         con.unregister(name)
+
+
+@dataclass
+class _Lent:
+    """Rows for DuckDB to read. It holds on to what was registered until the transaction ends; rows are taken back."""
+
+    rows: pa.Table | None
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        assert self.rows is not None
+        return self.rows.__arrow_c_stream__(requested_schema)
 
 
 def _misfit(table: RawTable, relations: Iterable[pa.Table], lenient: Collection[str], error: duckdb.Error) -> str:
