@@ -334,8 +334,12 @@ def fill(
 ) -> int:
     """Give live rows of ``origin`` the values that the relation ``source`` (key, ``columns``) has; how many they are.
 
-    Nothing else of them changes but the stamp by which readers see that they changed.
+    A row that it does not have gets NULL. Nothing else of them changes but the stamp by which readers see a change.
     """
+    lives = "_ab_cdc_deleted_at is null and _airbyte_meta->>'origin' = $origin"
+    empty = ", ".join(f"{quote(name)} = null" for name in columns)
+    some = " or ".join(f"{quote(name)} is not null" for name in columns)
+    con.execute(f"update {table.sql} set {empty} where ({some}) and {lives}", {"origin": origin})
     sets = [f"{quote(name)} = n.{quote(name)}" for name in columns] + ["_airbyte_extracted_at = $at"]
     row = con.execute(
         f"update {table.sql} as o set {', '.join(sets)} from {source} as n where {_same_key(table, 'o', 'n')} "
@@ -454,7 +458,8 @@ def registered(
     lenient: Collection[str] = (),
 ) -> Iterator[None]:
     """``relations`` by their names; raises TailraceError, without the value, when one does not fit its column."""
-    for name, rows in relations.items():
+    lent = {name: _Lent(rows) for name, rows in relations.items()}
+    for name, rows in lent.items():
         con.register(name, rows)
     try:
         yield
@@ -464,8 +469,22 @@ def registered(
             for column in table.columns
         }
         raise TailraceError(misfit(table, relations.values(), values, error)) from None
-    for name in relations:
+    finally:
+        for rows in lent.values():
+            rows.rows = None
+    for name in lent:
         con.unregister(name)
+
+
+@dataclass
+class _Lent:
+    """Rows for DuckDB to read. It holds on to what was registered until the transaction ends; rows are taken back."""
+
+    rows: pa.Table | None
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        assert self.rows is not None
+        return self.rows.__arrow_c_stream__(requested_schema)
 
 
 def misfit(table: RawTable, relations: Iterable[pa.Table], values: Mapping[str, str], error: duckdb.Error) -> str:

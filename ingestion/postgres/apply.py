@@ -18,7 +18,7 @@ from ingestion.postgres.pgoutput import Changes, Relation, Truncation
 __all__ = ["Applier", "MissingValueError"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PORTION = 64 * 1024 * 1024
+_PORTION = 40 * 1024 * 1024
 """Bytes of changes that wait, in Arrow's form; a transaction larger than this lands portion by portion."""
 
 

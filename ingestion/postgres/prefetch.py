@@ -11,19 +11,21 @@ from typing import Self
 import pyarrow as pa
 
 from ingestion.postgres.reader import Reader, changes_query, open_reader, temporary_copy
+from settings import TailraceError, postgres_problem
 
-_AHEAD = 48 * 1024 * 1024
+_AHEAD = 24 * 1024 * 1024
 """Bytes of messages that may wait to be landed."""
 _SPOOL = 512 * 1024 * 1024
 """Bytes of messages that the server may have to keep on its disk for one call of the slot function."""
-_GROWTH, _MOST = 2, 8
+_FIRST, _GROWTH, _MOST = 125_000, 2, 1_000_000
+"""Messages of the first call of the slot function, by how much each further one asks for more, and of the largest."""
 
 
 class Prefetch:
     """Messages of one slot, of the transactions that committed after ``position`` up to ``upto``.
 
     They are read from a temporary copy of the slot, so that the slot itself stays where it is whatever happens here.
-    The first call asks the server for a part of ``messages``: landing begins early. Each further call asks for more,
+    The first call asks the server for few, ``messages`` at most: landing begins early. Each further call asks for more,
     since each has to pass over what the calls before it read. Leaving the block ends the reading at once.
     """
 
@@ -98,6 +100,8 @@ class Prefetch:
             with open_reader(self._dsn) as reader:
                 self._reader = reader
                 self._read(reader)
+        except OSError as error:  # in the middle of a result
+            self._error = TailraceError(postgres_problem(self._dsn, error))
         except BaseException as error:
             self._error = error
         finally:
@@ -107,7 +111,7 @@ class Prefetch:
 
     def _read(self, reader: Reader) -> None:
         copy = temporary_copy(reader, self._slot, self._position)
-        limit = max(1, self._messages // _GROWTH)
+        limit = min(_FIRST, self._messages)
         while not self._stopped:
             count = size = 0
             with reader.batches(self._query(copy, limit=limit)) as batches:
@@ -117,4 +121,4 @@ class Prefetch:
                         return
             if count < limit:
                 return
-            limit = min(limit * _GROWTH, self._messages * _MOST, max(1, _SPOOL * count // size))
+            limit = min(limit * _GROWTH, _MOST, max(1, _SPOOL * count // size))
