@@ -16,7 +16,8 @@ blocks C was copied under, x the oldest transaction that S did not see the end o
 3.  A row that was copied and that T does not see any more is one whose key T sees nowhere in C, or sees in a row
     version of point 2, or which was copied later from another range, where it had moved. The first are found by
     the keys that T sees in C; the others by what was landed for their key later.
-What T sees outside of C is copied like any chunk. An exception is a table without a key: it is copied anew.
+What T sees outside of C is copied like any chunk. Copied whole, and anew, is a table without a key, one whose rows are
+not in a heap, and one whose role may read single columns but not ``ctid`` and ``xmin`` (``grant select (ctid, xmin)``).
 """
 
 # ruff: noqa: S608 - identifiers are the contracts' and the catalog's, each quoted; values are bound or escaped
@@ -329,6 +330,7 @@ class Snapshot:
             select w.number, c.relkind::text, l.oid::bigint, l.relfilenode::bigint,
                 coalesce(pg_relation_size(l.oid), 0)::bigint, current_setting('block_size')::int,
                 greatest(l.reltuples, 0)::bigint, coalesce(a.amname = 'heap', false)
+                and has_column_privilege(c.oid, 'ctid', 'select') and has_column_privilege(c.oid, 'xmin', 'select')
             from unnest(%s::text[], %s::text[]) with ordinality as w (schema, name, number)
             join pg_namespace as n on n.nspname = w.schema
             join pg_class as c on c.relnamespace = n.oid and c.relname = w.name
