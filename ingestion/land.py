@@ -239,22 +239,23 @@ def append(
     *,
     into: str,
     values: Mapping[str, str],
-    origin: str,
+    meta: str,
     ids: str,
     extracted_at: datetime,
     lsn: int,
 ) -> int:
     """Add the rows of the relation ``source`` to ``into``, a table with a raw table's columns; how many they are.
 
-    Nobody looks for their keys. ``values`` has a DuckDB expression for every column, ``origin`` one for where the row
-    lives in the source. ``ids`` begins the rows' ids and is used once: a random id a row would cost as much as the row.
+    Nobody looks for their keys. ``values`` has a DuckDB expression for every column, ``meta`` one that tells where the
+    row lives in the source, best a constant. ``ids`` begins the rows' ids and is used once: a random id a row would
+    cost as much as a column.
     """
     names = [quote(column.name) for column in table.columns] + [name for name, _ in META]
     selected = [values[column.name] for column in table.columns]
     selected += [
         "$ids || row_number() over ()",
         "$at::timestamptz",
-        f"json_object('origin', {origin})",
+        meta,
         "0",
         "$lsn::bigint",
         "$at::timestamptz",

@@ -114,7 +114,8 @@ def grants_sql(contracts: Contracts, *, role: str, schemas: Sequence[str], direc
     """The statements that let the capturing role read the published columns and no other, for its first snapshot."""
     statements = [f"grant usage on schema {_quote(schema)} to {_quote(role)}" for schema in schemas]
     for schema, table in _published(contracts, schemas, directory):
-        columns = ", ".join(_quote(column.name) for column in table.landed)
+        # The system columns let a copy read a table in physical ranges, and go on after it was killed.
+        columns = ", ".join([*(_quote(column.name) for column in table.landed), "ctid", "xmin"])
         statements.append(f"grant select ({columns}) on {_quote(schema)}.{_quote(table.name)} to {_quote(role)}")
     return statements
 

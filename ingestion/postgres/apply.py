@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -15,11 +15,24 @@ from ingestion.postgres.events import Events
 from ingestion.postgres.fold import MissingValueError, land_events
 from ingestion.postgres.pgoutput import Changes, Relation, Truncation
 
-__all__ = ["Applier", "MissingValueError"]
+__all__ = ["Applied", "Applier", "MissingValueError", "Target"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PORTION = 40 * 1024 * 1024
 """Bytes of changes that wait, in Arrow's form; a transaction larger than this lands portion by portion."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the changes of one relation land: the raw table, and where its rows come from (``database.schema``).
+
+    Columns in ``lenient`` are copied again afterwards, since their type or their very presence changed: until then a
+    value that does not fit, or that was never landed, is NULL instead of an error.
+    """
+
+    table: RawTable
+    origin: str
+    lenient: Collection[str] = ()
 
 
 @dataclass
@@ -41,61 +54,55 @@ class Applied:
 
 
 class Applier:
-    """Lands the changes of one warehouse transaction. Where a row came from (``database.schema``) goes with it.
-
-    ``landing`` names the raw table of a relation (schema, table), None for one that does not land. ``lenient`` is
-    by ``schema.table``, see ``Stream``.
-    """
+    """Lands the changes of one warehouse transaction. ``landing`` is None for a relation that does not land."""
 
     def __init__(
         self,
         con: duckdb.DuckDBPyConnection,
         *,
         database: str,
-        landing: Callable[[str, str], RawTable | None],
+        landing: Callable[[Relation], Target | None],
         extracted_at: datetime,
-        lenient: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self.applied = Applied()
         self._con = con
         self._extracted_at = extracted_at
         self._database = database
         self._landing = landing
-        self._lenient = lenient or {}
         self._waiting: dict[str, Events] = {}
 
     def add(self, item: Changes | Truncation) -> None:
         """Take the next item of the stream; relations that no contract lands are passed over."""
-        relation = item.relation
-        table = self._landing(relation.schema, relation.name)
-        name = f"{relation.schema}.{relation.name}"
-        if table is None:
+        target = self._landing(item.relation)
+        if target is None:
             return
         if isinstance(item, Truncation):
-            self._truncate(table, item)
+            self._truncate(target, item)
         elif item.rows.num_rows:
-            self._wait(table, item, self._lenient.get(name, ()))
+            self._wait(target, item)
 
     def finish(self) -> None:
         """Land what waits. The caller commits."""
         for name in list(self._waiting):
             self._flush(name)
 
-    def _wait(self, table: RawTable, item: Changes, lenient: Collection[str]) -> None:
+    def _wait(self, target: Target, item: Changes) -> None:
+        table = target.table
         events = self._waiting.get(table.name)
         if events is not None and not events.takes(item):
             self._flush(table.name)
         events = self._waiting.setdefault(table.name, Events(table))
-        events.add(item, origin=self._origin(item.relation), lenient=lenient)
+        events.add(item, origin=target.origin, lenient=target.lenient)
         if sum(waiting.bytes for waiting in self._waiting.values()) >= _PORTION:
             self.finish()
 
-    def _truncate(self, table: RawTable, item: Truncation) -> None:
+    def _truncate(self, target: Target, item: Truncation) -> None:
+        table = target.table
         self._flush(table.name)
         landed = land.truncate(
             self._con,
             table,
-            origin=self._origin(item.relation),
+            origin=target.origin,
             at=_EPOCH + timedelta(microseconds=item.at),
             extracted_at=self._extracted_at,
             lsn=item.lsn,
@@ -111,6 +118,3 @@ class Applier:
         self.applied.count(name, landed, changes=events.changes)
         del events
         pa.default_memory_pool().release_unused()
-
-    def _origin(self, relation: Relation) -> str:
-        return f"{self._database}.{relation.schema}"

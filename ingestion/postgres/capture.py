@@ -22,7 +22,7 @@ import psycopg
 from ingestion import land
 from ingestion.land import RawTable
 from ingestion.postgres import drift
-from ingestion.postgres.apply import Applied
+from ingestion.postgres.apply import Applied, Target
 from ingestion.postgres.catalog import Source, SourceTable, discover, existing_tables, read_source
 from ingestion.postgres.checks import findings, require
 from ingestion.postgres.connection import Connection, connect, flush_all, flush_lsn, lsn_text
@@ -363,8 +363,8 @@ class Capture:
         if not position.relations:
             position.lsn = snapshot.lsn  # nothing has been landed yet that would have to come this far
         elif position.lsn > snapshot.lsn:
-            shadows = {relation.name: snapshot.shadow(relation) for relation in fresh}
-            self._stream_of(snapshot.slot, shadows, fresh).run(snapshot.lsn, position.lsn)
+            copies = [replace(relation, raw=snapshot.shadow(relation)) for relation in fresh]
+            self._stream_of(snapshot.slot, copies).run(snapshot.lsn, position.lsn)
         else:
             self._stream(connection, position, relations, snapshot.lsn)
         with self._writer("copies") as con, transaction(con):
@@ -396,7 +396,8 @@ class Capture:
         Relations that the position does not cover are passed over: they join by a copy. ``now`` is the source's clock
         when ``upto`` was its present; ``lenient`` names columns whose values are copied again afterwards.
         """
-        captured = [relation for relation in relations if relation.name in position.relations]
+        known = {name: each.oid for name, each in position.relations.items()}
+        captured = [relation for relation in relations if known.get(relation.name) == relation.state.oid]
         if upto <= position.lsn or not captured:
             return
         flush_all(connection)
@@ -418,18 +419,28 @@ class Capture:
             self._count(applied)
             advance_slot(connection, self.slot, lsn)
 
-        stream = self._stream_of(self.slot, {relation.name: relation.raw for relation in captured}, captured)
-        replace(stream, store=store, landed=landed, lenient=lenient or {}).run(position.lsn, upto)
+        stream = self._stream_of(self.slot, captured, lenient=lenient)
+        replace(stream, store=store, landed=landed).run(position.lsn, upto)
 
-    def _stream_of(self, slot: str, tables: Mapping[str, RawTable], relations: Sequence[SourceTable]) -> Stream:
-        """The stream of ``relations`` out of a slot into ``tables``, by name."""
+    def _stream_of(
+        self,
+        slot: str,
+        relations: Sequence[SourceTable],
+        *,
+        lenient: Mapping[str, Sequence[str]] | None = None,
+    ) -> Stream:
+        """The stream of ``relations`` out of a slot into their raw tables."""
+        again = lenient or {}
         return Stream(
             database=self.database,
             dsn=self.dsn,
             slot=slot,
             publication=self.publication,
             warehouse=self.warehouse,
-            landing=lambda schema, name: tables.get(f"{schema}.{name}"),
+            targets={
+                each.state.oid: Target(each.raw, f"{self.database}.{each.schema}", again.get(each.name, ()))
+                for each in relations
+            },
             store=lambda con, lsn: None,
             landed=lambda lsn, applied: None,
             progress=self.progress,

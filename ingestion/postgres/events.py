@@ -23,7 +23,6 @@ from warehouse import quote
 
 OLD = "_old_"
 _CONTROL = ("_seq", "_op", "_ab_cdc_lsn", "_ab_cdc_updated_at")
-_JSONS = frozenset({types.JSON, types.JSONB})
 
 
 @dataclass
@@ -76,6 +75,7 @@ class Events:
         number = np.full(rows.num_rows, self.origins.index(origin), np.int32)
         rows = rows.append_column("_origin", pa.array(number))
         if self.table.key:
+            _check_named(self.table, item)
             rows = self._with_moves(rows, item)
         else:
             _check_identified(self.table, item)
@@ -123,7 +123,7 @@ class Events:
 
     def _keep(self, rows: pa.Table, item: Changes) -> None:
         for column in item.relation.columns:
-            if column.oid in _JSONS and column.name in rows.column_names:
+            if column.oid == types.JSONB and column.name in rows.column_names:
                 rows = _trust_json(rows, column.name)
         self._parts.setdefault(rows.schema, []).append(rows)
         self.count += rows.num_rows
@@ -161,6 +161,19 @@ def _replaced(rows: pa.Table, item: Changes, which: Bools, columns: list[str]) -
     return control
 
 
+def _check_named(table: RawTable, item: Changes) -> None:
+    """A change names its row by the replica identity that the table had then, which need not be the one it has now."""
+    relation = item.relation
+    if relation.full_identity or relation.identity.issuperset(table.key):
+        return
+    if (item.operations != INSERT).any():
+        raise TailraceError(
+            f"{table.label}: a change of {relation.schema}.{relation.name} names its row by another replica identity "
+            f"than the key {', '.join(table.key)}; give it that identity, then copy the table anew "
+            "(`tailrace resnapshot`)"
+        )
+
+
 def _check_identified(table: RawTable, item: Changes) -> None:
     """Without a key, a change must carry the whole row that it replaces: nothing less tells which row is meant."""
     changed = int((item.operations != INSERT).sum())
@@ -174,7 +187,7 @@ def _check_identified(table: RawTable, item: Changes) -> None:
 
 
 def _trust_json(rows: pa.Table, name: str) -> pa.Table:
-    """PostgreSQL has parsed it already."""
+    """PostgreSQL has parsed it already. (A ``json`` may have half a surrogate pair, which DuckDB could not read.)"""
     values = rows[name]
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return rows

@@ -43,6 +43,8 @@ class Relation:
     schema: str
     name: str
     full_identity: bool
+    identity: frozenset[str]
+    """Columns by which changes name their row."""
     columns: tuple[Column, ...]
     message: bytes = field(repr=False)
 
@@ -86,9 +88,9 @@ class Decoder:
         self,
         aliases: Mapping[int, int] | None = None,
         *,
-        raw_types: Callable[[str, str], Mapping[str, str]] | None = None,
+        raw_types: Callable[[int], Mapping[str, str]] | None = None,
     ) -> None:
-        """``aliases``: base type of domains and enums, by OID. ``raw_types``: of a relation (schema, name) the raw type
+        """``aliases``: base type of domains and enums, by OID. ``raw_types``: of a relation (OID) the raw type
         of each column that lands; the others are not decoded. Without it every column has its natural raw type."""
         self.commit_end = 0
         """LSN just after the last commit seen."""
@@ -152,7 +154,7 @@ class Decoder:
 
     def _resolved(self, relation: Relation) -> Relation:
         """The relation with the types that its columns are decoded by."""
-        raw = self._raw_types(relation.schema, relation.name) if self._raw_types else None
+        raw = self._raw_types(relation.oid) if self._raw_types else None
         columns = [
             replace(
                 column,
@@ -247,12 +249,15 @@ def _parse_relation(message: bytes) -> Relation:
     full = message[at : at + 1] == b"f"
     (number,) = struct.unpack_from(">H", message, at + 1)
     at += 3
-    columns = []
+    columns, identity = [], set()
     for _ in range(number):
+        named = message[at] & 1
         column, at = text(at + 1)
+        if named:
+            identity.add(column)
         columns.append(Column(column, *struct.unpack_from(">Ii", message, at)))
         at += 8
-    return Relation(oid, schema, name, full, tuple(columns), message)
+    return Relation(oid, schema, name, full, frozenset(identity), tuple(columns), message)
 
 
 def _parse_tuples(buffer: Buffer, position: Ints, columns: int) -> tuple[list[Fields], Ints]:

@@ -32,7 +32,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -61,7 +61,7 @@ _NEWS_SECONDS = 3.0
 _TUNING = (
     "set disabled_compression_methods = 'dict_fsst'",  # costs twice what all else of the landing does
     "set max_vacuum_tasks = 0",  # each chunk ends with a row group that is not full; merging them would write all anew
-    "set memory_limit = '400MB'",
+    "set memory_limit = '256MB'",  # all of it spills
 )
 _COPIED = """
 create table if not exists tailrace.copied (
@@ -238,7 +238,8 @@ class Snapshot:
                 "and relation not in (select unnest($names::varchar[]))",
                 {"database": self.database, "raw": raw.label, "names": list(origins)},
             ).fetchall()[0][0]
-            land.drop_superseded(con, raw, copy=copy, origins=origins.values() if others else None)
+            with _bounded(con):
+                land.drop_superseded(con, raw, copy=copy, origins=origins.values() if others else None)
             empty = not con.execute(f"select 1 from {raw.sql} limit 1").fetchall()
             if (
                 empty
@@ -502,7 +503,7 @@ class Snapshot:
                 "_chunk as n",
                 into=self._shadow(table.raw),
                 values=values,
-                origin=f"{literal(self.database + '.')} || n._schema",
+                meta=f"json_object('origin', {literal(self.database + '.')} || n._schema)",
                 ids=_ids(cur),
                 extracted_at=step.extracted_at,
                 lsn=self.lsn,
@@ -524,7 +525,7 @@ class Snapshot:
     ) -> int:
         """Land rows of one relation in the shadow; how many."""
         table = found.table
-        origin = literal(f"{self.database}.{table.schema}")
+        meta = literal(json.dumps({"origin": f"{self.database}.{table.schema}"}))
 
         def append(source: str, values: dict[str, str]) -> int:
             return land.append(
@@ -533,7 +534,7 @@ class Snapshot:
                 source,
                 into=self._shadow(table.raw),
                 values=values,
-                origin=origin,
+                meta=f"{meta}::json",
                 ids=_ids(cur),
                 extracted_at=step.extracted_at,
                 lsn=self.lsn,
@@ -751,6 +752,15 @@ class _Tally:
             rows, read = sum(self.rows.values()), sum(self.bytes.values()) / 1e6
         about = f" of about {self.about:,}" if self.about > rows else ""
         self.progress(f"{self.database}: {rows:,}{about} rows copied, {read / (now - self.began):,.0f} MB/s")
+
+
+@contextmanager
+def _bounded(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """A look over all keys of a large copy spills to disk instead of growing."""
+    ((before,),) = con.execute("select current_setting('memory_limit')").fetchall()
+    con.execute("set memory_limit = '256MB'")
+    yield
+    con.execute(f"set memory_limit = '{before}'")
 
 
 def _prepare(con: duckdb.DuckDBPyConnection) -> None:

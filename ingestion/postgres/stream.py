@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import duckdb
 
-from ingestion.land import RawTable
-from ingestion.postgres.apply import Applied, Applier
+from ingestion.postgres.apply import Applied, Applier, Target
 from ingestion.postgres.pgoutput import Decoder
 from ingestion.postgres.prefetch import Prefetch
 from ingestion.postgres.values import NeedsTextError
@@ -34,12 +33,10 @@ _SETTINGS = (
 class Stream:
     """What is read, where it lands, and who is told.
 
-    ``landing`` names the raw table of a relation (schema, table), None for one that does not land; ``binary`` tells
-    whether all that lands decodes from its binary form. ``lenient`` names columns (by ``schema.table``) that are copied
-    again afterwards, since their type or their very presence changed: until then a value that does not fit, or that
-    was never landed, is NULL instead of an error.
-    ``aliases``: see ``Decoder``. ``store`` writes the position that a batch reaches, in the batch's transaction;
-    ``landed`` is called after the commits of one turn as the warehouse's writer, with what they landed together.
+    ``targets`` are by the OID of the relation, whatever it is called when a row is written; a relation that is not
+    among them is passed over. ``binary`` tells whether all that lands decodes from its binary form; ``aliases``: see
+    ``Decoder``. ``store`` writes the position that a batch reaches, in the batch's transaction; ``landed`` is called
+    after the commits of one turn as the warehouse's writer, with what they landed together.
     """
 
     database: str
@@ -47,14 +44,13 @@ class Stream:
     slot: str
     publication: str
     warehouse: DuckDBWarehouse
-    landing: Callable[[str, str], RawTable | None]
+    targets: Mapping[int, Target]
     store: Callable[[duckdb.DuckDBPyConnection, int], None]
     landed: Callable[[int, Applied], None]
     progress: Callable[[str], None]
     binary: bool
     aliases: Mapping[int, int]
     batch_messages: int = BATCH_MESSAGES
-    lenient: Mapping[str, Collection[str]] = field(default_factory=dict)
     _position: int = field(init=False, default=0)
 
     def run(self, position: int, upto: int) -> None:
@@ -85,9 +81,9 @@ class Stream:
             if upto - self._position >= _IDLE_WAL:
                 self._turn(decoder, source, upto)
 
-    def _raw_types(self, schema: str, name: str) -> Mapping[str, str]:
-        table = self.landing(schema, name)
-        return {column.name: column.duck_type for column in table.columns} if table else {}
+    def _raw_types(self, relation: int) -> Mapping[str, str]:
+        target = self.targets.get(relation)
+        return {column.name: column.duck_type for column in target.table.columns} if target else {}
 
     def _turn(self, decoder: Decoder, source: Prefetch, upto: int) -> None:
         """Land batches for a bounded time under the writer's lease."""
@@ -119,9 +115,8 @@ class Stream:
             applier = Applier(
                 con,
                 database=self.database,
-                landing=self.landing,
+                landing=lambda relation: self.targets.get(relation.oid),
                 extracted_at=positions.stamp(con),
-                lenient=self.lenient,
             )
             while not full and (messages := source.current()) is not None:
                 count = decoder.whole(messages, wanted)

@@ -146,7 +146,7 @@ def copied(con: duckdb.DuckDBPyConnection, *batches: tuple[str, int, list[dict[s
     values = {column.name: f"n.{column.name}::{column.duck_type}" for column in PEOPLE.columns}
     for number, (origin, lsn, people) in enumerate(batches):
         con.register("incoming", rows(*people))
-        target: dict[str, Any] = {"into": "raw_x._copy", "values": values, "origin": f"'{origin}'"}
+        target: dict[str, Any] = {"into": "raw_x._copy", "values": values, "meta": f"json_object('origin', '{origin}')"}
         land.append(con, PEOPLE, "incoming as n", **target, ids=f"{number}-", extracted_at=NOW, lsn=lsn)
     return "raw_x._copy"
 
