@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ingestion.land import RawTable
+from ingestion.land import META, RawTable
 from ingestion.postgres.catalog import Column, Index, Relation, Source, read_source, type_name
 from ingestion.postgres.connection import Connection, literal
+from ingestion.postgres.events import RESERVED, RESERVED_BEGINNINGS
 from ingestion.postgres.types import fits
 from settings import TailraceError
 from warehouse import quote
@@ -263,9 +264,23 @@ class _Table:
                 f"{self.role} may not enter its schema",
                 f"`grant usage on schema {quote(relation.schema)} to {self.role}`",
             )
+        yield from self._names()
         yield from self._columns()
         yield from self._rows()
         yield from self._identity()
+
+    def _names(self) -> Iterator[Finding]:
+        """Names that landing uses itself, and those that the warehouse, which knows no case, could not tell apart."""
+        taken = {name.lower(): name for name, _ in META} | {name: name for name in RESERVED}
+        for column in self.raw.columns:
+            name = column.name.lower()
+            if name in taken or name.startswith(RESERVED_BEGINNINGS):
+                yield self._error(
+                    f"the name of column {column.name} is the same as {taken.get(name, 'one of our own')} in raw",
+                    "rename the column, or take it out of the contract",
+                    column=column.name,
+                )
+            taken[name] = column.name
 
     def _error(self, problem: str, remedy: str, *, column: str | None = None) -> Finding:
         return Finding(where=self._where(column), problem=problem, remedy=remedy)
@@ -384,8 +399,8 @@ class _Table:
                 f"publish the whole table{leaves}: {self._republish(None)}{keyed}",
             )
         if full and key and not any(self._columns_of(index) <= set(key) for index in self.relation.indexes):
-            yield self._warning(
-                f"nothing in the source keeps {', '.join(key)} unique, so a row that repeats it replaces the other",
+            yield self._error(
+                f"nothing in the source keeps the key {', '.join(key)} unique, and rows that share it would be one",
                 f"`alter table {self.sql} add unique ({', '.join(map(quote, key))})`",
             )
 

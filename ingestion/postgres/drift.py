@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ingestion.land import RawColumn, RawTable
+from ingestion.land import META, RawColumn, RawTable
 from ingestion.postgres.catalog import SourceTable
+from ingestion.postgres.events import RESERVED, RESERVED_BEGINNINGS
 from ingestion.postgres.position import Captured, Position
 from ingestion.postgres.types import fits, raw_type, widens
 
@@ -54,7 +55,14 @@ def landing(relations: Sequence[SourceTable], present: Mapping[str, Mapping[str,
 
 
 def _restricted(relation: SourceTable) -> list[tuple[str, int, int]]:
-    return [(name, oid, typmod) for name, oid, typmod, published in relation.unclassified if published]
+    """Unclassified columns that are published, but for names that raw could not tell from others."""
+    taken = {column.name.lower() for column in relation.raw.columns} | {name for name, _ in META} | RESERVED
+    found = []
+    for name, oid, typmod, published in relation.unclassified:
+        if published and name.lower() not in taken and not name.startswith(RESERVED_BEGINNINGS):
+            taken.add(name.lower())
+            found.append((name, oid, typmod))
+    return found
 
 
 @dataclass

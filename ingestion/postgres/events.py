@@ -22,6 +22,25 @@ from settings import TailraceError
 from warehouse import quote
 
 OLD = "_old_"
+RESERVED = frozenset(
+    {
+        "_seq",
+        "_op",
+        "_deleted",
+        "_moved",
+        "_origin",
+        "_events",
+        "_partial",
+        "_value",
+        "_times",
+        "_row",
+        "_from",
+        "_lives",
+    }
+    | {"_schema", "_round"}
+)
+RESERVED_BEGINNINGS = (OLD, UNCHANGED, "_sent_")
+"""Names that landing gives to columns of its own."""
 _CONTROL = ("_seq", "_op", "_ab_cdc_lsn", "_ab_cdc_updated_at")
 
 
