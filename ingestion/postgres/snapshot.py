@@ -238,8 +238,9 @@ class Snapshot:
                 "and relation not in (select unnest($names::varchar[]))",
                 {"database": self.database, "raw": raw.label, "names": list(origins)},
             ).fetchall()[0][0]
-            with _bounded(con):
-                land.drop_superseded(con, raw, copy=copy, origins=origins.values() if others else None)
+            if len(parts) > 1:  # one relation has each key once: capture refuses a key that nothing keeps unique
+                with _bounded(con):
+                    land.drop_superseded(con, raw, copy=copy, origins=origins.values() if others else None)
             empty = not con.execute(f"select 1 from {raw.sql} limit 1").fetchall()
             if (
                 empty
