@@ -85,7 +85,11 @@ def sole_reader(connection: Connection, slot: str, *, on_wait: Callable[[str], N
     if tried != (True,):
         on_wait(f"slot {slot}: waiting for another pass to end")
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", place)
-    yield
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", place)
 
 
 def find_slot(connection: Connection, slot: str) -> Slot | None:

@@ -176,7 +176,7 @@ def test_the_standing_tells_lag_warnings_and_columns_that_nobody_classified(prod
     positions = {name: _position(product, name) for name in product.schemas}
     after = {each.database: each for each in standings(product.settings, tables=tables, positions=positions)}
     shared = after[product.shared]
-    assert shared.unclassified["app.members"] == ["nick"]
+    assert shared.unclassified["members"] == ["nick"]
     assert [warning for warning in shared.warnings if "t_acme.members" in warning]
     assert shared.problems == []
     assert shared.lag_bytes is not None

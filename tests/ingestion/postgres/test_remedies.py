@@ -165,13 +165,13 @@ def test_a_view_under_the_name_of_a_table_is_a_warning(product: Any) -> None:
     assert [each.severity for each in found(product) if "is a view" in each.problem] == ["warning"]
 
 
-def test_a_key_that_nothing_keeps_unique_is_a_warning(product: Any) -> None:
+def test_a_key_that_nothing_keeps_unique_is_refused(product: Any) -> None:
     product.run(product.shared, ROWS)
     product.run(
         product.shared,
         "alter table app.members drop constraint members_pkey; alter table app.members replica identity full",
     )
-    mend(product, "keeps tenant_id, space_id, user_id unique", severity="warning")
+    mend(product, "nothing in the source keeps the key tenant_id, space_id, user_id unique")
     assert_captured(product)
 
 

@@ -204,11 +204,11 @@ def test_a_resumed_copy_reads_what_was_left_and_what_has_changed_alone(product: 
     assert report.tables["items"].snapshotted == total - kept + 3 + others
 
 
-def test_a_copy_that_was_whole_is_not_read_again(product: Any) -> None:
+def test_of_a_copy_that_was_whole_only_small_tables_and_young_rows_are_read_again(product: Any) -> None:
     fill(product)
     assert copy_killed(product, "before_snapshot_commit") == -signal.SIGKILL
     write(product, *WRITES["deletes"])
-    assert copy(product).snapshotted == 0
+    assert copy(product).snapshotted <= 420 // 10
     product.assert_equal()
 
 
@@ -217,7 +217,7 @@ def test_another_shape_of_the_table_starts_its_copy_over(product: Any) -> None:
     assert copy_killed(product, "after_chunk:5") == -signal.SIGKILL
     items, members = product.tables
     product.tables = (
-        replace(items, columns=tuple(column for column in items.columns if column.name != "score")),
+        replace(items, columns=tuple(RawColumn("n", "BIGINT") if c.name == "n" else c for c in items.columns)),
         members,
     )
     report = copy(product)
@@ -363,6 +363,7 @@ def open_copy(product: Any, dsn: str, lsn: int, name: str) -> Snapshot:
         database=product.shared,
         dsn=dsn,
         system="1",
+        slot="none",
         lsn=lsn,
         name=name,
         warehouse=product.warehouse,
