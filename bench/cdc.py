@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -37,7 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not options.json:
             print(line, flush=True)
 
-    began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))  # servers and folders are cleared away
+    began, conditions = time.monotonic(), report.conditions()
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-", dir=options.folder) as folder:
         bench = Bench(
             folder=Path(folder),
@@ -49,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
             say=say,
         )
         figures, failed = _measure(bench, only)
-    result = report.result(bench, figures, total=time.monotonic() - began)
+    result = report.result(bench, figures, conditions=conditions, seconds=time.monotonic() - began)
     say("")
     say(report.plain_table(result))
     whole = not only and not failed and (bench.rows, bench.changes) == (ROWS, CHANGES) and bench.rounds >= ROUNDS

@@ -16,9 +16,10 @@ from settings import ROOT
 
 def test_a_run_measures_what_was_asked_and_ends_with_every_key(tmp_path: Path) -> None:
     asked = {"inserts_vs_recvlogical", "inserts_vs_per_message", "idle_poll_ms", "visible_p95_ms"}
+    size = ["--rows=500", "--rounds=1", "--changes=3"]
+    places = [f"--results={tmp_path}", f"--folder={tmp_path}"]
     ended = subprocess.run(
-        [sys.executable, "-m", "bench.cdc", "--rows=500", "--rounds=1", "--changes=3", f"--only={','.join(asked)}"]
-        + ["--json", f"--results={tmp_path}", f"--folder={tmp_path}"],
+        [sys.executable, "-m", "bench.cdc", *size, *places, f"--only={','.join(asked)}", "--json"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         cwd=ROOT,
         capture_output=True,
