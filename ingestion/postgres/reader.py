@@ -19,7 +19,7 @@ from ingestion import land
 from ingestion.land import RawColumn
 from ingestion.postgres.catalog import SourceTable
 from ingestion.postgres.connection import literal, lsn_text
-from ingestion.postgres.types import DATE, NUMERIC, OID, TIMESTAMP, TIMESTAMPTZ, as_text, copied_as
+from ingestion.postgres.types import DATE, JSON, NUMERIC, OID, TIMESTAMP, TIMESTAMPTZ, as_text, copied_as
 from settings import TailraceError, postgres_problem
 from warehouse import quote
 
@@ -180,14 +180,17 @@ def landed_value(table: SourceTable, column: RawColumn, name: str) -> str:
     if oid in (TIMESTAMP, TIMESTAMPTZ):
         moment = f"epoch_us({name})"
         infinite = _cases(moment, {at: f"'{value}'::{kind}" for value, at in _WRAPPED_MICROSECONDS.items()})
-        late = f"when {moment} < -9000000000000000000 then error('out of range')::{kind}"
-        return f"case {infinite} {late} else {name}::{kind} end"
+        late = f"then error('out of range')::{kind}"  # the last microsecond is what DuckDB takes for infinity
+        late = f"when not isfinite({name}) {late} {infinite} when {moment} < -9000000000000000000 {late}"
+        return f"case {late} else {name}::{kind} end"
     if oid == DATE:
         days = f"date_diff('day', date '1970-01-01', {name})"
         infinite = _cases(days, {at: f"'{value}'::{kind}" for value, at in _WRAPPED_DAYS.items()})
         return f"case {infinite} else {name}::{kind} end"
     if oid == NUMERIC and kind == "VARCHAR":
         return f"case {_cases(name, _SPECIAL_NUMERICS)} else {name} end"
+    if oid == JSON and kind == "JSON":  # the driver vouches for it, but half a surrogate pair DuckDB could not read
+        return f"{name}::varchar::json"
     if oid == OID:
         return f"(case when {name} < 0 then {name}::bigint + 4294967296 else {name} end)::{kind}"
     return f"{name}::{kind}"

@@ -1,6 +1,6 @@
 """A contender that counts has landed what the source has; one that has not is refused."""
 
-# ruff: noqa: S608 - the statements are the test's own
+
 
 from __future__ import annotations
 
