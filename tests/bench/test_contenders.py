@@ -1,7 +1,5 @@
 """A contender that counts has landed what the source has; one that has not is refused."""
 
-
-
 from __future__ import annotations
 
 from collections.abc import Iterator
