@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pydantic
-from airbyte_api import AirbyteAPI, errors, models
+from airbyte_api import AirbyteAPI, api, errors, models
 from airbyte_api.utils import BackoffStrategy, RetryConfig
 
 from ingestion.airbyte.desired import Secret
@@ -87,17 +87,15 @@ class AirbyteClient:
         """Every source, destination or connection of the workspace, as the server describes it."""
         found: list[dict[str, Any]] = []
         while True:
-            page = self._get(f"{kind}s", lambda: self._list(kind, len(found)))
+            page = self._page(kind, offset=len(found))
             found += page.get("data") or []
             if not page.get("next") or not page.get("data"):
                 return found
 
     def check_workspace(self) -> None:
         """Raises AirbyteError when the workspace does not exist or may not be seen."""
-        workspace = self._airbyte.workspace_id
-        self._get(
-            f"workspace {workspace}", lambda: self._api.workspaces.get_workspace(request={"workspace_id": workspace})
-        )
+        asked = api.GetWorkspaceRequest(workspace_id=self._airbyte.workspace_id)
+        self._get(f"workspace {asked.workspace_id}", lambda: self._api.workspaces.get_workspace(request=asked))
 
     def create(self, kind: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Create a resource and return it as the server describes it. Not repeated when its outcome is unknown."""
@@ -121,19 +119,19 @@ class AirbyteClient:
         typed = self._typed(kind, name, body)
         calls: dict[str, Callable[[], Any]] = {
             "source": lambda: self._api.sources.patch_source(
-                request={"source_id": resource_id, "source_patch_request": models.SourcePatchRequest(**typed)}
+                request=api.PatchSourceRequest(
+                    source_id=resource_id, source_patch_request=models.SourcePatchRequest(**typed)
+                )
             ),
             "destination": lambda: self._api.destinations.patch_destination(
-                request={
-                    "destination_id": resource_id,
-                    "destination_patch_request": models.DestinationPatchRequest(**typed),
-                }
+                request=api.PatchDestinationRequest(
+                    destination_id=resource_id, destination_patch_request=models.DestinationPatchRequest(**typed)
+                )
             ),
             "connection": lambda: self._api.connections.patch_connection(
-                request={
-                    "connection_id": resource_id,
-                    "connection_patch_request": models.ConnectionPatchRequest(**typed),
-                }
+                request=api.PatchConnectionRequest(
+                    connection_id=resource_id, connection_patch_request=models.ConnectionPatchRequest(**typed)
+                )
             ),
         }
         self._get(f"{kind} {name}", calls[kind])
@@ -153,7 +151,7 @@ class AirbyteClient:
 
     def streams(self, source_id: str, destination_id: str) -> dict[str, set[str]]:
         """Stream (``namespace.name`` where it has a namespace) → its top-level fields, as the source shows them now."""
-        request = {"source_id": source_id, "destination_id": destination_id, "ignore_cache": True}
+        request = api.GetStreamPropertiesRequest(source_id=source_id, destination_id=destination_id, ignore_cache=True)
         listed = self._get("the source's schema", lambda: self._api.streams.get_stream_properties(request=request))
         return {
             (f"{each['streamnamespace']}." if each.get("streamnamespace") else "") + each["streamName"]: {
@@ -166,13 +164,13 @@ class AirbyteClient:
 
     def jobs(self, connection_id: str, *, status: str | None = None) -> list[dict[str, Any]]:
         """The connection's latest sync jobs, newest first, 100 at most."""
-        request = {
-            "connection_id": connection_id,
-            "job_type": models.JobTypeEnum.SYNC,
-            "limit": PAGE,
-            "order_by": "createdAt|DESC",
-            **({"status": models.JobStatusEnum(status)} if status else {}),
-        }
+        request = api.ListJobsRequest(
+            connection_id=connection_id,
+            job_type=models.JobTypeEnum.SYNC,
+            limit=PAGE,
+            order_by="createdAt|DESC",
+            status=models.JobStatusEnum(status) if status else None,
+        )
         page = self._get("jobs", lambda: self._api.jobs.list_jobs(request=request))
         return sorted(page.get("data") or [], key=lambda job: int(job["jobId"]), reverse=True)
 
@@ -200,13 +198,14 @@ class AirbyteClient:
 
     # -------------------------------------------------------------------------------------------------- plumbing
 
-    def _list(self, kind: str, offset: int) -> Any:
+    def _page(self, kind: str, *, offset: int) -> dict[str, Any]:
         request: Any = {"workspace_ids": [self._airbyte.workspace_id], "limit": PAGE, "offset": offset}
-        return {
+        calls: dict[str, Callable[..., Any]] = {
             "source": self._api.sources.list_sources,
             "destination": self._api.destinations.list_destinations,
             "connection": self._api.connections.list_connections,
-        }[kind](request=request)
+        }
+        return self._get(f"{kind}s", lambda: calls[kind](request=request))
 
     def _typed(self, kind: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """The body with secrets put in, and the configuration held to the connector's own model."""
@@ -295,7 +294,7 @@ class AirbyteClient:
             return AirbyteError(f"{self._where}: gives no token now ({status}); run again later", status=status)
         names = f"{self._airbyte.client_id_env} and {self._airbyte.client_secret_env}"
         return AirbyteError(
-            f"{self._where}: gives no token for the application in {names} ({status}); create one there and export both",
+            f"{self._where}: no token for the application in {names} ({status}); create one there and export both",
             status=status,
         )
 

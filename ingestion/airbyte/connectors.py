@@ -52,6 +52,8 @@ class Connector:
         """Columns that land beside the contract's own, because Airbyte's bookkeeping needs them."""
         if self.captures_changes:
             return CDC_COLUMNS
+        if self.lacks_table(table.name):
+            return ()
         named = {column.name for column in table.landed}
         wanted = (self.cursor_of(table.name), self.marker_of(table.name))
         return tuple(dict.fromkeys(name for name in wanted if name is not None and name not in named))

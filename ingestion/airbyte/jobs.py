@@ -34,7 +34,7 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True)
 class Synced:
-    """A sync that succeeded. ``records`` and ``bytes`` are Airbyte's counts; ``tries`` counts jobs, the last included."""
+    """A sync that succeeded. ``records`` and ``bytes`` are Airbyte's counts; ``tries`` counts its jobs."""
 
     connection: str
     job_id: int
@@ -113,7 +113,7 @@ def _ids(client: AirbyteClient, connections: Sequence[str]) -> dict[str, str]:
 
 
 def _begin(client: AirbyteClient, each: _Sync, progress: Progress) -> None:
-    """Start a sync, or join the one that runs. What a request that failed half-way has started is found, not doubled."""
+    """Start a sync, or join the one that runs. What a request that failed half-way started is not doubled."""
     for last in (False, False, True):
         running = [job for job in client.jobs(each.connection_id) if job["status"] in GOING]
         if running:

@@ -35,11 +35,11 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """``ids`` are those of the resources that stand and stay, by (kind, name); ``notes`` what is left alone, and why."""
+    """``ids`` of the resources that stand and stay, by (kind, name); ``notes``: what is left alone, and why."""
 
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
-    ids: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    ids: Mapping[tuple[Kind, str], str] = field(default_factory=dict)
 
     def of(self, kind: Kind, *actions: Action) -> Iterator[Change]:
         return (change for change in self.changes if change.kind == kind and change.action in actions)
@@ -55,13 +55,13 @@ class Observed:
 
 
 def make(declared: Sequence[Resource], observed: Observed, *, prefix: str) -> Plan:
-    """What brings the server to what is declared. Resources whose name does not begin with ``prefix`` are left alone."""
-    kept: dict[tuple[str, str], dict[str, Any]] = {}
+    """What brings the server to what is declared. Names that do not begin with ``prefix`` are left alone."""
+    kept: dict[tuple[Kind, str], dict[str, Any]] = {}
     surplus: list[tuple[Kind, dict[str, Any], str]] = []
     wanted = {(resource.kind, resource.name): resource for resource in declared}
     for kind in KINDS:
         for item in sorted(getattr(observed, kind), key=lambda each: _rank(kind, each, observed)):
-            key = (kind, str(item.get("name", "")))
+            key: tuple[Kind, str] = (kind, str(item.get("name", "")))
             if not key[1].startswith(prefix):
                 continue
             if key not in wanted:
@@ -118,11 +118,11 @@ def _deletions(
 
 
 def _change(
-    resource: Resource, item: dict[str, Any] | None, ids: Mapping[tuple[str, str], str], *, replaced: bool
+    resource: Resource, item: dict[str, Any] | None, ids: Mapping[tuple[Kind, str], str], *, replaced: bool
 ) -> list[Change]:
     if item is None:
-        fields = _differences(resource.fields, {})
-        return [Change(action="create", kind=resource.kind, name=resource.name, fields=tuple(fields))]
+        new = tuple(_differences(resource.fields, {}))
+        return [Change(action="create", kind=resource.kind, name=resource.name, fields=new)]
     names = {value: name for (kind, name), value in ids.items() if kind != "connection"}
     present = connection_fields(item, names) if resource.kind == "connection" else item.get("configuration") or {}
     fields = list(_differences(resource.fields, present))

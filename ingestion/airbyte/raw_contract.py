@@ -176,7 +176,8 @@ def landed_since(
     for table in contracts.raw_tables(source):
         ((new, live),) = _rows(
             connection,
-            f"select count(case when _airbyte_extracted_at >= cast('{moment}' as timestamp with time zone) then 1 end), "
+            "select count(case when _airbyte_extracted_at >= "
+            f"cast('{moment}' as timestamp with time zone) then 1 end), "
             f"count(*) - count(_ab_cdc_deleted_at) from {table.schema}.{table.name}",
         )
         found[table.name] = (int(new), int(live))

@@ -29,7 +29,7 @@ Json = dict[str, Any]
 Fault = Callable[[str, str], int | str | None]
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """An answer that is an error: Airbyte's problem document."""
 
     def __init__(self, status: int, detail: str = "", **headers: str) -> None:
@@ -136,7 +136,7 @@ class AirbyteStub:
             if path == f"{PUBLIC}/applications/token" and method == "POST":
                 return self._token(content_type, body)
             if self.tokens.get(token, 0) <= self.clock():
-                raise Refusal(401, "the token is unknown or has expired")
+                raise RefusalError(401, "the token is unknown or has expired")
             given = json.loads(body) if body else {}
             if path == f"{CONFIGURATION}/connections/get" and method == "POST":
                 return self._configuration_connection(given["connectionId"])
@@ -144,7 +144,7 @@ class AirbyteStub:
             match method, parts:
                 case "GET", ["workspaces", name]:
                     if name != WORKSPACE:
-                        raise Refusal(404, "no such workspace")
+                        raise RefusalError(404, "no such workspace")
                     return {"workspaceId": name, "name": "Default", "dataResidency": "us", "notifications": {}}
                 case "GET", ["streams"]:
                     return self._streams(query["sourceId"][0])
@@ -159,16 +159,16 @@ class AirbyteStub:
                 case _, [plural, *rest] if plural.removesuffix("s") in KINDS and plural.endswith("s") and len(rest) < 2:
                     return self._resource(method, plural.removesuffix("s"), rest[0] if rest else None, query, given)
             self.unserved.append(f"{method} {path}")
-            raise Refusal(404, "not served")
+            raise RefusalError(404, "not served")
 
     def _token(self, content_type: str, body: bytes) -> Json:
         form = content_type.startswith("application/x-www-form-urlencoded")
         self.token_requests.append("form" if form else "json")
         given = {key: values[0] for key, values in parse_qs(body.decode()).items()} if form else json.loads(body)
         if form and given.get("grant_type") != "client_credentials":
-            raise Refusal(400, "grant_type is missing")
+            raise RefusalError(400, "grant_type is missing")
         if (given.get("client_id"), given.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
-            raise Refusal(401, "unknown application")
+            raise RefusalError(401, "unknown application")
         token = uuid.uuid4().hex
         self.tokens[token] = self.clock() + self.token_seconds
         return {"access_token": token, "token_type": "Bearer", "expires_in": self.token_seconds}
@@ -182,12 +182,12 @@ class AirbyteStub:
                 return self._paged(f"{kind}s", query, [_masked(each) for each in known.values()])
             return _masked(self._create(kind, given))
         if key not in known:
-            raise Refusal(404, f"no such {kind}")
+            raise RefusalError(404, f"no such {kind}")
         if method == "GET":
             return _masked(known[key])
         if method == "DELETE":
             if any(job["status"] in GOING for job in self.jobs.values() if job["connectionId"] == key):
-                raise Refusal(409, "a sync is running")
+                raise RefusalError(409, "a sync is running")
             self._delete(kind, key)
             return None
         changed = {**known[key], **{name: value for name, value in given.items() if name != "workspaceId"}}
@@ -217,11 +217,11 @@ class AirbyteStub:
             }
             for actor in ("source", "destination"):
                 if made.get(f"{actor}Id") not in self.resources[actor]:
-                    raise Refusal(404, f"no such {actor}")
+                    raise RefusalError(404, f"no such {actor}")
             self._check_connection(made)
         else:
             if given.get("workspaceId") != WORKSPACE:
-                raise Refusal(403, "not your workspace")
+                raise RefusalError(403, "not your workspace")
             self._check_actor(kind, made)
             made |= {f"{kind}Type": given["configuration"][f"{kind}Type"], "definitionId": str(uuid.uuid4())}
         self.resources[kind][made[f"{kind}Id"]] = made
@@ -230,21 +230,21 @@ class AirbyteStub:
     def _check_actor(self, kind: str, made: Json) -> None:
         configuration = made["configuration"]
         if f"{kind}Type" not in configuration:
-            raise Refusal(400, f"{kind}Type is missing")
+            raise RefusalError(400, f"{kind}Type is missing")
         if configuration.get("host") == "invalid.example":
             # Airbyte quotes the configuration that it refuses.
-            raise Refusal(422, f"the configuration does not fulfil the specification: {json.dumps(configuration)}")
+            raise RefusalError(422, f"the configuration does not fulfil the specification: {json.dumps(configuration)}")
 
     def _check_connection(self, made: Json) -> None:
         offered = self._catalog(made["sourceId"])
         for stream in made["configurations"].get("streams") or []:
             fields = offered.get((f"{stream['namespace']}." if stream.get("namespace") else "") + stream["name"])
             if fields is None:
-                raise Refusal(400, f"no stream {stream['name']}")
+                raise RefusalError(400, f"no stream {stream['name']}")
             chosen = {each["fieldPath"][0] for each in stream.get("selectedFields") or []}
             needed = {path[0] for path in stream["primaryKey"]} | set(stream["cursorField"])
             if chosen - fields or (chosen and needed - chosen):
-                raise Refusal(400, f"stream {stream['name']} has no such field, or its key or cursor is not selected")
+                raise RefusalError(400, f"stream {stream['name']} lacks a field, or its key or cursor is not chosen")
 
     def _delete(self, kind: str, key: str) -> None:
         del self.resources[kind][key]
@@ -255,7 +255,7 @@ class AirbyteStub:
     def _catalog(self, source_id: str) -> dict[str, set[str]]:
         """What a source shows: by its type; of Postgres the streams of the schemas that it is configured to read."""
         if source_id not in self.resources["source"]:
-            raise Refusal(404, "no such source")
+            raise RefusalError(404, "no such source")
         configuration = self.resources["source"][source_id]["configuration"]
         offered = self.offered.get(configuration["sourceType"], {})
         schemas = configuration.get("schemas")
@@ -279,7 +279,7 @@ class AirbyteStub:
         """What ``dagster-airbyte`` reads streams from."""
         each = self.resources["connection"].get(connection_id)
         if each is None:
-            raise Refusal(404, "no such connection")
+            raise RefusalError(404, "no such connection")
         streams = [
             {
                 "stream": {"name": stream["name"], "jsonSchema": {"properties": {}}},
@@ -317,14 +317,14 @@ class AirbyteStub:
 
     def _start_job(self, given: Json) -> Json:
         if given["connectionId"] not in self.resources["connection"]:
-            raise Refusal(404, "no such connection")
+            raise RefusalError(404, "no such connection")
         if any(j["status"] in GOING for j in self.jobs.values() if j["connectionId"] == given["connectionId"]):
-            raise Refusal(409, f"A sync is already running for: {given['connectionId']}")
+            raise RefusalError(409, f"A sync is already running for: {given['connectionId']}")
         return self._new_job(given["connectionId"], self.scripts.pop(0) if self.scripts else self.script)
 
     def _look_at(self, number: int) -> Json:
         if number not in self.jobs:
-            raise Refusal(404, "no such job")
+            raise RefusalError(404, "no such job")
         job = self.jobs[number]
         if job["script"]:
             job["status"] = job["script"].pop(0)
@@ -378,20 +378,20 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             if isinstance(fault, int):
-                raise Refusal(fault, "a fault", **({"Retry-After": "0"} if fault == 429 else {}))
+                raise RefusalError(fault, "a fault", **({"Retry-After": "0"} if fault == 429 else {}))
             token = self.headers.get("Authorization", "").removeprefix("Bearer ")
             content = stub.answer(
                 self.command, parts.path, parse_qs(parts.query), self.headers.get("Content-Type", ""), body, token
             )
             if isinstance(fault, str):
-                raise Refusal(int(fault.removeprefix("after:")), "a fault after the fact")
-        except Refusal as refusal:
+                raise RefusalError(int(fault.removeprefix("after:")), "a fault after the fact")
+        except RefusalError as refusal:
             problem = {"status": refusal.status, "title": "refused", "detail": refusal.detail}
             self._send(refusal.status, problem, "application/problem+json", refusal.headers)
             return
         self._send(200 if content is not None else 204, content, "application/json", {})
 
-    do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _serve
+    do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815  http.server names them
 
     def _send(self, status: int, content: Any, content_type: str, headers: dict[str, str]) -> None:
         payload = b"" if content is None else json.dumps(content).encode()

@@ -1,4 +1,4 @@
-"""Syncs: started once, joined when they run, followed through outages, cancelled with the run, never empty in silence."""
+"""Syncs: started once, joined, followed through outages, cancelled with the run, never empty in silence."""
 
 from __future__ import annotations
 

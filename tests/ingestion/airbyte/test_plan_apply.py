@@ -376,7 +376,7 @@ def test_a_shared_account_is_refused_because_airbyte_lands_all_regions(configure
 
 
 def test_duckdb_is_no_destination(configure: Configure) -> None:
-    with pytest.raises(TailraceError, match="warehouse.kind: snowflake"):
+    with pytest.raises(TailraceError, match=r"warehouse\.kind: snowflake"):
         desired.resources(configure(HUBSPOT, warehouse="duckdb"))
 
 
