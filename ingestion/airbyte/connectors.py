@@ -1,7 +1,7 @@
 """What is particular to each of Airbyte's connectors: which streams it has, their cursors, how it shows deletes.
 
-Read off source-stripe 5.14.1, source-hubspot 5.7.0, source-postgres and source-salesforce as published. A stream or
-field that a connector turns out not to have is refused by ``apply``, which asks the server.
+Read off source-stripe 5.14.1, source-hubspot 5.7.0 and source-postgres as published; Salesforce's cursor and mark are
+its API's. A stream or field that a connector turns out not to have is refused by ``apply``, which asks the server.
 """
 
 from __future__ import annotations
