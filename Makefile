@@ -49,6 +49,7 @@ lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts and compiled arte
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m pii_policies check
+	@$(BIN)/tailrace airbyte manifest --check
 	@$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --disable-progress-bar
 
 bench-cdc: $(STAMP) ## capture from Postgres beside its peers, figures to bench/results (ROWS, ROUNDS, ONLY=key,key)
@@ -60,6 +61,7 @@ format: $(STAMP) ## format Python and SQL
 
 compile: $(STAMP) ## compile the contracts and treatments into the artefacts kept in the repository
 	@$(BIN)/python -m pii_policies compile
+	@$(BIN)/tailrace airbyte manifest
 
 lock: $(STAMP) ## pin every dependency anew: hashes, no addresses
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock

@@ -48,7 +48,7 @@ class StripeSource(_Section):
 
     def api_key(self) -> str:
         """The secret key, from the environment variable that the configuration names."""
-        return _secret(self.api_key_env, "Stripe")
+        return secret(self.api_key_env, "Stripe")
 
 
 class HubSpotSource(_Section):
@@ -57,7 +57,7 @@ class HubSpotSource(_Section):
 
     def token(self) -> str:
         """The private-app token, from the environment variable that the configuration names."""
-        return _secret(self.token_env, "HubSpot")
+        return secret(self.token_env, "HubSpot")
 
 
 class Sources(_Section):
@@ -96,6 +96,90 @@ class Dagster(_Section):
     schedule: str = "0 * * * *"
 
 
+class AirbyteDestination(_Section):
+    """The Snowflake account that Airbyte lands in, by key pair; Airbyte lands in no DuckDB file."""
+
+    host: str
+    database: str
+    warehouse: str
+    role: str
+    username: str
+    private_key_env: str
+    private_key_password_env: str | None = None
+
+
+class _AirbyteSource(_Section):
+    quiet_hours: int | None = Field(default=None, ge=0)
+    """hours a sync may bring nothing before that is a failure; None: the contract's freshness"""
+
+
+class AirbyteDatabase(_Section):
+    """One database and schema of the product; a slot of its own, because a stream's position belongs to its slot."""
+
+    name: str
+    namespace: str = "app"
+    slot: str | None = None
+
+
+class AirbytePostgres(_AirbyteSource):
+    """Address and role are those of ``sources.postgres.dsn``; the first database publishes the directory too."""
+
+    password_env: str
+    databases: tuple[AirbyteDatabase, ...] = Field(min_length=1)
+    ssl_mode: Literal["disable", "prefer", "require"] = "require"
+
+
+class _AirbyteShared(_AirbyteSource):
+    """Airbyte lands every row of an account, so a shared source must be an account of this region's customers alone."""
+
+    account_serves_one_region: Literal[True]
+    start_date: str = "2017-01-25T00:00:00Z"
+    without: tuple[str, ...] = ()
+    """what the connector cannot read and is knowingly done without: ``table`` or ``table.column``"""
+
+
+class AirbyteStripe(_AirbyteShared):
+    account_id: str
+
+
+class AirbyteHubSpot(_AirbyteShared):
+    pass
+
+
+class AirbyteSalesforce(_AirbyteShared):
+    client_id_env: str
+    client_secret_env: str
+    refresh_token_env: str
+    is_sandbox: bool = False
+
+
+class AirbyteSources(_Section):
+    """The sources that Airbyte lands; one that is not named is landed by the embedded loader."""
+
+    app: AirbytePostgres | None = None
+    stripe: AirbyteStripe | None = None
+    hubspot: AirbyteHubSpot | None = None
+    salesforce: AirbyteSalesforce | None = None
+
+    def named(self) -> dict[str, AirbytePostgres | AirbyteStripe | AirbyteHubSpot | AirbyteSalesforce]:
+        """Source → its section, of those that Airbyte lands."""
+        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+
+
+class Airbyte(_Section):
+    """An Airbyte server, what it lands, and how patiently its syncs are followed."""
+
+    url: str
+    workspace_id: str
+    client_id_env: str
+    client_secret_env: str
+    destination: AirbyteDestination
+    sources: AirbyteSources = AirbyteSources()
+    poll_seconds: float = Field(default=10.0, gt=0)
+    sync_minutes: int = Field(default=360, ge=1)
+    retries: int = Field(default=1, ge=0, le=5)
+
+
 class Demo(_Section):
     """The sample company and the stand-ins it lives in; nothing here is used in production."""
 
@@ -119,7 +203,13 @@ class Settings(_Section):
     serving: Serving
     residency: Residency = Residency()
     dagster: Dagster = Dagster()
+    airbyte: Airbyte | None = None
     demo: Demo = Demo()
+
+    @property
+    def landed_by_airbyte(self) -> tuple[str, ...]:
+        """The sources that Airbyte lands instead of the embedded loaders."""
+        return tuple(self.airbyte.sources.named()) if self.airbyte else ()
 
     @property
     def region_dir(self) -> Path:
@@ -284,7 +374,8 @@ def _map_strings(node: Any, change: Callable[[str], str]) -> Any:
     return change(node) if isinstance(node, str) else node
 
 
-def _secret(variable: str, system: str) -> str:
+def secret(variable: str, system: str) -> str:
+    """The secret in the environment variable ``variable``. Raises TailraceError naming it when it is not set."""
     value = os.environ.get(variable, "").strip()
     if not value:
         raise TailraceError(f"{system}: the environment variable {variable} is not set; export the credential")

@@ -24,6 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+airbyte_app = typer.Typer(help="Airbyte as code: what it lands is declared in tailrace.yml.", no_args_is_help=True)
+app.add_typer(airbyte_app, name="airbyte")
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, for machines.")]
 RegionOption = Annotated[str | None, typer.Option("--region", help="us or eu; the deployment this command speaks of.")]
 Tenants = Annotated[int | None, typer.Option("--tenants", min=4, help="Tenants of the sample company, both regions.")]
@@ -110,6 +113,46 @@ def doctor(region: RegionOption = None, as_json: Json = False) -> None:
     from orchestration.commands import doctor as command
 
     command.run(region=region, as_json=as_json)
+
+
+@airbyte_app.command("plan")
+def airbyte_plan(
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there are changes.")
+    ] = False,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Show what differs between the declaration and the server; nothing is changed, no secret is shown."""
+    from orchestration.commands import airbyte as command
+
+    command.plan(region=region, as_json=as_json, detailed_exitcode=detailed_exitcode)
+
+
+@airbyte_app.command("apply")
+def airbyte_apply(
+    resend_secrets: Annotated[
+        bool, typer.Option("--resend-secrets", help="Send secrets again that were rotated; a plan cannot see that.")
+    ] = False,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Bring the server to what is declared; once is enough, twice does no harm."""
+    from orchestration.commands import airbyte as command
+
+    command.apply(region=region, as_json=as_json, resend_secrets=resend_secrets)
+
+
+@airbyte_app.command("manifest")
+def airbyte_manifest(
+    check: Annotated[bool, typer.Option("--check", help="Only compare; exit with 1 when it is stale.")] = False,
+    server: Annotated[bool, typer.Option("--server", help="With --check: hold the server to it, too.")] = False,
+    region: RegionOption = None,
+) -> None:
+    """Write what each connection lands, as the contracts say, into the manifest kept in the repository."""
+    from orchestration.commands import airbyte as command
+
+    command.manifest(region=region, check=check, server=server)
 
 
 def main() -> None:

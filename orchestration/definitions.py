@@ -10,15 +10,16 @@ from settings import load_settings
 _settings = load_settings()
 prepare(_settings)
 
-from orchestration.defs import dbt, publish, raw, schedules  # noqa: E402  (dbt reads the environment just prepared)
+from orchestration.defs import airbyte, dbt, publish, raw, schedules  # noqa: E402  (dbt reads the environment just prepared)
 from orchestration.defs.deployment import Deployment  # noqa: E402
+
+_embedded = {"app": raw.ingest_app, "stripe": raw.ingest_stripe, "hubspot": raw.ingest_hubspot}
 
 defs = Definitions(
     assets=[
         *raw.source_tables(),
-        raw.ingest_app,
-        raw.ingest_stripe,
-        raw.ingest_hubspot,
+        *(asset for source, asset in _embedded.items() if source not in _settings.landed_by_airbyte),
+        *airbyte.landed_assets(_settings),
         raw.tenant_keys,
         dbt.dbt_models(_settings),
         publish.publish,

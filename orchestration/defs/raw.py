@@ -43,7 +43,7 @@ def _source_key(table: Table) -> AssetKey:
     return AssetKey([_SYSTEMS[table.source], table.name])
 
 
-def _raw_key(table: Table) -> AssetKey:
+def raw_key(table: Table) -> AssetKey:
     return AssetKey([table.schema, table.name])
 
 
@@ -56,21 +56,22 @@ def source_tables() -> list[AssetSpec]:
     ]
 
 
-def _specs(source: str) -> list[AssetSpec]:
+def specs(source: str, *, kinds: frozenset[str] = frozenset({"duckdb"})) -> list[AssetSpec]:
+    """The raw tables of a source, whoever lands them."""
     return [
         AssetSpec(
-            _raw_key(table),
+            raw_key(table),
             deps=[_source_key(table)],
             group_name=table.schema,
             description=f"{table.description} Grain: {table.grain}.",
-            kinds={"duckdb"},
+            kinds=set(kinds),
             owners=[f"team:{load_contracts().sources[source].owner}"],
         )
         for table in _tables(source)
     ]
 
 
-@multi_asset(name="ingest_app", specs=_specs("app"))
+@multi_asset(name="ingest_app", specs=specs("app"))
 def ingest_app(context: AssetExecutionContext, deployment: Deployment) -> Iterator[MaterializeResult]:
     """The change stream of every product database, up to now."""
     from ingestion import postgres
@@ -119,7 +120,7 @@ def _stream_metadata(table: Table, reports: Sequence["SyncReport"]) -> dict[str,
     return metadata
 
 
-@multi_asset(name="ingest_stripe", specs=_specs("stripe"))
+@multi_asset(name="ingest_stripe", specs=specs("stripe"))
 def ingest_stripe(context: AssetExecutionContext, deployment: Deployment) -> Iterator[MaterializeResult]:
     """Stripe's objects and events since the last run."""
     from ingestion import stripe
@@ -129,7 +130,7 @@ def ingest_stripe(context: AssetExecutionContext, deployment: Deployment) -> Ite
         yield from _api_results(deployment, "stripe", report)
 
 
-@multi_asset(name="ingest_hubspot", specs=_specs("hubspot"))
+@multi_asset(name="ingest_hubspot", specs=specs("hubspot"))
 def ingest_hubspot(context: AssetExecutionContext, deployment: Deployment) -> Iterator[MaterializeResult]:
     """HubSpot's companies, contacts and deals since the last run."""
     from ingestion import hubspot
@@ -141,7 +142,7 @@ def ingest_hubspot(context: AssetExecutionContext, deployment: Deployment) -> It
 
 @asset(
     key=AssetKey(["vault", "tenant_keys"]),
-    deps=[_raw_key(table) for table in _tables("app")],
+    deps=[raw_key(table) for table in _tables("app")],
     group_name="vault",
     description="A random key per tenant for pseudonyms. Nobody but the pipeline reads it.",
 )
@@ -155,7 +156,7 @@ def tenant_keys(deployment: Deployment) -> MaterializeResult:
 def _check_specs() -> list[AssetCheckSpec]:
     return [
         AssetCheckSpec(
-            "gate", asset=_raw_key(table), blocking=True, description="Holds what the data contract promises."
+            "gate", asset=raw_key(table), blocking=True, description="Holds what the data contract promises."
         )
         for source in load_contracts().sources
         for table in _tables(source)
@@ -175,7 +176,7 @@ def gate_raw(deployment: Deployment) -> Iterator[AssetCheckResult]:
                     key=table.key,
                     expectations=expectations_of(table),
                 )
-                yield check_result(deployment, verdict, asset_key=_raw_key(table), gate="raw")
+                yield check_result(deployment, verdict, asset_key=raw_key(table), gate="raw")
 
 
 def check_result(deployment: Deployment, verdict: Verdict, *, asset_key: AssetKey, gate: str) -> AssetCheckResult:
@@ -229,7 +230,7 @@ def _landed(
     }
     if size is not None:
         metadata["bytes_landed"] = size
-    return MaterializeResult(asset_key=_raw_key(table), metadata=metadata)
+    return MaterializeResult(asset_key=raw_key(table), metadata=metadata)
 
 
 def _preview(connection: Any, table: Table) -> MarkdownMetadataValue:
