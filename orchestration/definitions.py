@@ -19,6 +19,7 @@ defs = Definitions(
         raw.ingest_app,
         raw.ingest_stripe,
         raw.ingest_hubspot,
+        raw.ingest_salesforce,
         raw.tenant_keys,
         dbt.dbt_models(_settings),
         publish.publish,
