@@ -177,6 +177,7 @@ OBJECTS: dict[str, ObjectType] = {
             cascades=True,
             Account="AccountId>Account",
         ),
+        _object("Visit__c", "a00", "Notes__c Minutes__c", Account__r="Account__c>Account"),
     )
 }
 BY_PREFIX = {each.prefix: each.name for each in OBJECTS.values()}

@@ -69,10 +69,6 @@ class Org:
         found = self._ask(f"describe {name}", lambda: self._get(f"sobjects/{name}/describe"))
         return list(found["fields"])
 
-    def count(self, name: str) -> int:
-        """How many records an object has, those in the recycle bin among them."""
-        return self.query(f"SELECT COUNT() FROM {name}").total  # noqa: S608 - a name of the contract's
-
     def query(self, soql: str) -> Page:
         """The first page of a query that hears of deleted records, too."""
         return _page(self._ask(_what(soql), lambda: self._client.query(soql, include_deleted=True)))

@@ -54,11 +54,17 @@ def read(org: Org, *, source: SalesforceSource, contracts: Contracts, lander: La
             ) from None
         if table.name == ACCOUNT:
             regional = any(each["name"] == REGION for each in described)
+            if not regional and (stored[ACCOUNT] or {}).get("regional"):
+                raise TailraceError(
+                    f"Salesforce: accounts no longer show {REGION}, by which it is decided what lands in this region; "
+                    "grant the integration user access to that field"
+                )
         found = stream(contracts, table, described, regional=regional)
         reading = _Object(
             org, stream=found, position=stored[table.name], moves=moves, source=source, lander=lander, report=report
         )
         try:
+            reading.position["regional"] = regional
             reading.sync()
         except UnreadableError as error:
             problem = problem or error
@@ -73,8 +79,8 @@ class _Object:
 
     Its position: ``stamp`` (up to which changes are landed, None before the first reading of the whole), ``changes``
     and ``whole`` (walks that are under way), ``compared_at`` (when the whole was last read), ``moves`` (accounts: how
-    often some moved to another region; other objects: up to which of these they were read whole) and ``skipped``
-    (id → stamp of records that no page can be made of).
+    often some moved to another region; other objects: up to which of these they were read whole), ``skipped`` (id →
+    stamp of records that no page can be made of) and ``regional`` (whether accounts named their regions).
     A walk: ``since`` and ``upto`` (stamps, both included), ``after`` (the last record landed), ``bulk`` (whether by a
     job), ``job`` and ``locator``; of the whole also ``began`` and ``moves``, as they were then.
     """
@@ -101,16 +107,15 @@ class _Object:
         if self._stream.missing:
             self._report.missing[self._stream.name] = self._stream.missing
         try:
-            if self.position["stamp"] is not None:
+            if self.position["stamp"] is None:
+                self._report.mode = "full"
+            else:
                 self._follow()
                 self._retry_skipped()
-            elif self.position["whole"] is None:
-                self._report.mode = "full"
-                self._begin_whole()
-            if self.position["whole"] is None and self._is_due():
-                self._begin_whole()
             if self.position["whole"] is not None:
                 self._walk("whole")
+            elif self.position["stamp"] is None or self._is_due():
+                self._read_whole()
         finally:
             if self.position["skipped"]:
                 self._report.skipped[self._stream.name] = len(self.position["skipped"])
@@ -141,17 +146,28 @@ class _Object:
         hours = self._source.compare_hours if self._stream.calculated else self._source.reconcile_hours
         return datetime.now(UTC) >= datetime.fromisoformat(self.position["compared_at"]) + timedelta(hours=hours)
 
-    def _begin_whole(self) -> None:
-        upto = self._newest()
-        total = self._org.count(self._stream.name)
-        walk = _walk(since=_EPOCH, upto=upto, bulk=total >= self._source.bulk_from) | {"moves": self._moves}
+    def _read_whole(self) -> None:
+        """One request and one transaction where a page holds all, else a walk."""
+        try:
+            page = self._org.query(self._soql([], order="whole"))
+        except UnreadableError:
+            page = None
+        if page is not None and not page.more:
+            newest = max((self._key(each)[0] for each in page.records), default=_EPOCH)
+            walk = _walk(since=_EPOCH, upto=newest, bulk=False) | {"moves": self._moves, "began": None}
+            self.position = self.position | {"whole": walk}
+            self._land_page("whole", page, {}, done=True)
+            return
+        bulk = page is not None and page.total >= self._source.bulk_from
+        walk = _walk(since=_EPOCH, upto=self._newest(), bulk=bulk) | {"moves": self._moves}
 
         def forget(con: duckdb.DuckDBPyConnection) -> None:
-            con.execute(_SEEN)
+            self._see(con, [])
             con.execute("delete from tailrace.seen where source = ? and stream = ?", [SOURCE, self._stream.name])
             walk["began"] = positions.stamp(con).isoformat()
 
         self._keep({"whole": walk}, then=forget)
+        self._walk("whole")
 
     def _newest(self) -> str:
         """The newest stamp of all."""
@@ -305,7 +321,7 @@ class _Object:
             ended["compared_at"] = datetime.now(UTC).isoformat(timespec="seconds")
             if self._stream.name != ACCOUNT:
                 ended["moves"] = walk["moves"]
-        self._land(page.records, ended, whole=kind == "whole", sweep=walk.get("began") if kind == "whole" else None)
+        self._land(page.records, ended, whole=kind == "whole", sweep=kind == "whole")
 
     def _move(self, kind: str, progress: dict[str, Any]) -> None:
         self._keep({kind: self.position[kind] | progress})
@@ -318,10 +334,11 @@ class _Object:
         )
 
     def _land(
-        self, records: list[dict[str, Any]], progress: dict[str, Any], *, whole: bool = False, sweep: str | None = None
+        self, records: list[dict[str, Any]], progress: dict[str, Any], *, whole: bool = False, sweep: bool = False
     ) -> None:
-        """Commit records with the position that covers them; ``sweep`` ends a whole that began then."""
+        """Commit records with the position that covers them; ``sweep`` ends a whole."""
         name, batch = self._stream.name, Batch()
+        began = (self.position["whole"] or {}).get("began")
         self._regions = {}
         for record in records:
             self._take(batch, record)
@@ -333,8 +350,8 @@ class _Object:
                 self._lander.tombstone_where(con, MERGES, '"Id" in (select unnest(?::varchar[]))', [living])
             if whole:
                 self._see(con, list(changes))
-            if sweep is not None:
-                self._sweep(con, sweep)
+            if sweep:
+                self._sweep(con, began)
             if self._stream.appends and self._stream.parent is not None:
                 field, above = self._stream.parent
                 gone = f'select "Id" from {self._lander.tables[above].sql} where _ab_cdc_deleted_at is not null'  # noqa: S608
@@ -375,14 +392,15 @@ class _Object:
             batch.put(MERGES, key, Change(row=self._lander.row(MERGES, merge), subject=subject))
 
     def _see(self, con: duckdb.DuckDBPyConnection, keys: list[str]) -> None:
+        con.execute(_SEEN)
         con.execute("insert into tailrace.seen select ?, ?, unnest(?::varchar[])", [SOURCE, self._stream.name, keys])
 
-    def _sweep(self, con: duckdb.DuckDBPyConnection, began: str) -> None:
-        """Mark as deleted what was there before the whole was read, and was not in it."""
+    def _sweep(self, con: duckdb.DuckDBPyConnection, began: str | None) -> None:
+        """Mark as deleted what was not in the whole. What was landed while a walk went on, it may have passed."""
         ours = "select id from tailrace.seen where source = ? and stream = ?"
         if not self._stream.appends:
-            gone = f'_airbyte_extracted_at < ?::timestamptz and "Id" not in ({ours})'
-            self._lander.tombstone_where(con, self._stream.name, gone, [began, SOURCE, self._stream.name])
+            gone = f'"Id" not in ({ours}) and (_airbyte_extracted_at < ?::timestamptz or ?::timestamptz is null)'
+            self._lander.tombstone_where(con, self._stream.name, gone, [SOURCE, self._stream.name, began, began])
         con.execute("delete from tailrace.seen where source = ? and stream = ?", [SOURCE, self._stream.name])
 
 

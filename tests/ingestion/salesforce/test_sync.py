@@ -309,6 +309,16 @@ def test_each_region_lands_its_own_and_the_unattributed_once(org: Org, deploymen
         assert ("york" in text) is (region == "us")
 
 
+def test_regions_that_are_hidden_later_stop_the_sync(org: Org, deployment: Deployments) -> None:
+    """Without them another region's accounts would land as if they named none."""
+    org.account("madrid", "eu")
+    settings, warehouse = deployment(org.url)
+    salesforce.sync(settings, warehouse)
+    org.do("behave", hidden=["Account.Region__c"])
+    with pytest.raises(TailraceError, match="Region__c"):
+        salesforce.sync(settings, warehouse)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_an_account_that_moves_takes_what_belongs_to_it_along(org: Org, deployment: Deployments, way: str) -> None:
     homes = {}
@@ -340,6 +350,29 @@ def test_fields_that_the_org_does_not_show_land_empty_and_are_told(org: Org, dep
     report = salesforce.sync(settings, warehouse)
     assert report.missing == {"Lead": ("Rating",), "Account": ("Region__c",)}
     assert set(live_rows(warehouse, "Contact")) == set(org.all(next(t for t in TABLES if t.name == "Contact")))
+
+
+def test_an_object_of_the_configuration_lands_by_its_classes_and_follows_its_account(
+    org: Org, deployment: Deployments
+) -> None:
+    madrid, york = org.account("madrid", "eu"), org.account("york", "us")
+    visits = [
+        org.create("Visit__c", Account__c=account, Notes__c="Rainy", Minutes__c="40") for account in (madrid, york)
+    ]
+    objects = "{Visit__c: {account: Account__c, fields: {Notes__c: free_text, Minutes__c: operational}}}"
+    settings, warehouse = deployment(org.url, objects=objects)
+    report = salesforce.sync(settings, warehouse)
+    (row,) = live_rows(warehouse, "Visit__c").values()
+    assert (row["Id"], row["Notes__c"], row["Minutes__c"]) == (visits[1], "Rainy", "40")
+    assert report.unclassified["Visit__c"].keys() >= {"External_Key__c"}
+    org.pass_time(LONG)
+    org.delete("Visit__c", visits[1])
+    salesforce.sync(settings, warehouse)
+    (row,) = all_rows(warehouse, "Visit__c").values()
+    assert (row["Notes__c"], row["Minutes__c"]) == (None, "40"), "what is personal goes with the record"
+    settings, warehouse = deployment(org.url, objects="{Visit__c: {fields: {Notes__c: secret}}}")
+    with pytest.raises(TailraceError, match=r"Visit__c.*unknown class secret"):
+        salesforce.sync(settings, warehouse)
 
 
 def test_an_object_that_the_org_does_not_show_is_named_unless_it_is_left_out(org: Org, deployment: Deployments) -> None:
