@@ -85,6 +85,7 @@ class SalesforceApi:
     def __init__(self, state: Path) -> None:
         self._store = Store(state)
         self._settings = Settings()
+        self._spared = False  # whether this request is the simulator's, which meets no fault
 
     def close(self) -> None:
         self._store.close()
@@ -156,7 +157,8 @@ class SalesforceApi:
     def _metered(self, request: Request, version: str, rest: list[str]) -> Answer:
         """A request that counts, and that a fault may strike."""
         settings = self._settings
-        if request.headers["authorization"].endswith(SIMULATOR):
+        self._spared = request.headers["authorization"].endswith(SIMULATOR)
+        if self._spared:
             return self._route(request, version, rest)
         fault = next((each for each in settings.faults if each.strikes(request.path)), None)
         kind = fault.kind if fault is not None else ""
@@ -296,7 +298,7 @@ class SalesforceApi:
         return Answer(200, dumps(answer | ({} if more is None else {"nextRecordsUrl": more})))
 
     def _healthy(self, query: Query, found: Sequence[str]) -> list[Record]:
-        if len(query.fields) > 2 and self._settings.poisoned.intersection(found):
+        if not self._spared and len(query.fields) > 2 and self._settings.poisoned.intersection(found):
             raise SalesforceError("UNKNOWN_EXCEPTION", "An unexpected error occurred.", status=500)
         return self._store.records(found)
 
