@@ -60,10 +60,55 @@ class HubSpotSource(_Section):
         return secret(self.token_env, "HubSpot")
 
 
+class SalesforceObject(_Section):
+    """An object beyond the contract's. It lands by the classes given here, and leaves raw only by a contract."""
+
+    fields: dict[str, str] = Field(min_length=1)
+    """field → class of ``treatments.yml``"""
+    account: str | None = None
+    """field that names the Account it belongs to; without one it is the unattributed region's"""
+
+
+class SalesforceSource(_Section):
+    """One Salesforce org. What the chosen way to log in does not need may be left out."""
+
+    url: str
+    """the org's own domain: ``https://acme.my.salesforce.com``"""
+    auth: Literal["client_credentials", "jwt_bearer", "password"] = "client_credentials"
+    client_id_env: str
+    client_secret_env: str | None = None
+    private_key_env: str | None = None
+    username: str | None = None
+    password_env: str | None = None
+    security_token_env: str | None = None
+    api_version: str = "62.0"
+    api_budget_share: float = Field(default=0.5, gt=0, le=1)
+    """share of the org's daily API requests after whose use, by whomever, no more are made"""
+    bulk_from: int = Field(default=20_000, ge=1)
+    """records from which on a Bulk API 2.0 job reads them, not pages of a query"""
+    overlap_minutes: int = Field(default=10, ge=0)
+    """how far each run looks back, for what was stamped before it was committed"""
+    compare_hours: int = Field(default=24, ge=0)
+    """how often objects with formula or roll-up fields are read whole: these change without a stamp"""
+    reconcile_hours: int = Field(default=168, ge=0)
+    """how often all others are: what left the recycle bin before it was seen shows in no other way"""
+    objects: dict[str, SalesforceObject] = {}
+    without: tuple[str, ...] = ()
+    """objects of the contract that this org does not have"""
+
+    def secret(self, name: Literal["client_id", "client_secret", "private_key", "password", "security_token"]) -> str:
+        """A credential, from the environment variable that the configuration names."""
+        variable: str | None = getattr(self, f"{name}_env")
+        if variable is None:
+            raise TailraceError(f"sources.salesforce.{name}_env: {self.auth} needs it; name an environment variable")
+        return _secret(variable, "Salesforce")
+
+
 class Sources(_Section):
     postgres: PostgresSource
     stripe: StripeSource
     hubspot: HubSpotSource
+    salesforce: SalesforceSource | None = None
 
 
 class Warehouse(_Section):
@@ -186,6 +231,7 @@ class Demo(_Section):
     postgres_port: int = 54329
     stripe_port: int = 12111
     hubspot_port: int = 12112
+    salesforce_port: int = 12113
     tenants: int = Field(default=40, ge=4, le=2000)
     days: int = Field(default=60, ge=1, le=1500)
     seed: int = 7
@@ -344,6 +390,7 @@ def _placeholders(settings: Settings) -> dict[str, str]:
         "postgres_port": str(settings.demo.postgres_port),
         "stripe_port": str(settings.demo.stripe_port),
         "hubspot_port": str(settings.demo.hubspot_port),
+        "salesforce_port": str(settings.demo.salesforce_port),
     }
 
 

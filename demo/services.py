@@ -1,4 +1,4 @@
-"""What the sample company lives in: the embedded Postgres and the two sandbox APIs, started and stopped together."""
+"""What the sample company lives in: the embedded Postgres and the sandbox APIs, started and stopped together."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ from settings import ROOT, Settings, TailraceError
 SANDBOX_CREDENTIALS = {
     "TAILRACE_STRIPE_API_KEY": "sk_test_sandbox",
     "TAILRACE_HUBSPOT_TOKEN": "pat-sandbox",
+    "TAILRACE_SALESFORCE_CLIENT_ID": "sandbox",
+    "TAILRACE_SALESFORCE_CLIENT_SECRET": "sandbox",
 }
 
 
 @contextmanager
 def running(settings: Settings) -> Iterator[EmbeddedPostgres]:
-    """Postgres and both sandboxes for the length of the block. What a killed earlier run left behind is replaced.
+    """Postgres and the sandboxes for the length of the block. What a killed earlier run left behind is replaced.
 
     Raises TailraceError when another `tailrace demo` or `up` holds this state folder, or a port is somebody else's.
     """
@@ -38,7 +40,10 @@ def running(settings: Settings) -> Iterator[EmbeddedPostgres]:
         postgres = EmbeddedPostgres(settings.demo_dir / "postgres", port=settings.demo.postgres_port)
         stack.callback(postgres.stop)
         postgres.start()
-        for kind, port in (("stripe", settings.demo.stripe_port), ("hubspot", settings.demo.hubspot_port)):
+        ports = {"stripe": settings.demo.stripe_port, "hubspot": settings.demo.hubspot_port}
+        if settings.sources.salesforce is not None:
+            ports["salesforce"] = settings.demo.salesforce_port
+        for kind, port in ports.items():
             stack.enter_context(_sandbox(kind, port, settings.demo_dir))
         yield postgres
 
@@ -52,6 +57,7 @@ def sample_company(settings: Settings, postgres: EmbeddedPostgres) -> Company:
         stripe_key=SANDBOX_CREDENTIALS["TAILRACE_STRIPE_API_KEY"],
         hubspot_url=settings.sources.hubspot.url,
         hubspot_token=SANDBOX_CREDENTIALS["TAILRACE_HUBSPOT_TOKEN"],
+        salesforce_url=settings.sources.salesforce.url if settings.sources.salesforce else None,
         seed=settings.demo.seed,
         tenants=settings.demo.tenants,
         start=settings.demo.start,

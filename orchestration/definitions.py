@@ -13,7 +13,12 @@ prepare(_settings)
 from orchestration.defs import airbyte, dbt, publish, raw, schedules  # noqa: E402  (dbt reads the environment just prepared)
 from orchestration.defs.deployment import Deployment  # noqa: E402
 
-_embedded = {"app": raw.ingest_app, "stripe": raw.ingest_stripe, "hubspot": raw.ingest_hubspot}
+_embedded = {
+    "app": raw.ingest_app,
+    "stripe": raw.ingest_stripe,
+    "hubspot": raw.ingest_hubspot,
+    "salesforce": raw.ingest_salesforce,
+}
 
 defs = Definitions(
     assets=[

@@ -22,6 +22,7 @@ STATIONS = {
     "ingest_app": "Postgres change stream",
     "ingest_stripe": "Stripe",
     "ingest_hubspot": "HubSpot",
+    "ingest_salesforce": "Salesforce",
     "vault__tenant_keys": "tenant keys",
     "gate_raw": "gate on raw",
     "dbt_models": "dbt: staging, marts, rollups",

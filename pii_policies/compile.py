@@ -138,7 +138,7 @@ def _quote(identifier: str) -> str:
 
 
 def staging_name(table: Table) -> str:
-    return f"stg_{table.source}__{table.name}"
+    return f"stg_{table.source}__{table.staged_as}"
 
 
 def staging_columns(table: Table) -> list[tuple[str, str, str]]:
@@ -337,7 +337,7 @@ def _treated_macro(contracts: Contracts, table: Table) -> str:
         "source._ab_cdc_deleted_at is not null as is_deleted",
         f"{extracted.sql} as _extracted_at",
     ]
-    lines = [f"{{% macro treated_{table.source}__{table.name}() -%}}", "    select"]
+    lines = [f"{{% macro treated_{table.source}__{table.staged_as}() -%}}", "    select"]
     lines += ["        " + ",\n        ".join(columns), "    from source", *joins.lines()]
     if any(column.data_class.treatment == "pseudonymise" for column in table.staged):
         lines.append(f"    left join {{{{ tenant_keys() }}}} as tenant_key\n        on {tenant} = tenant_key.tenant_id")

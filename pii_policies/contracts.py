@@ -5,7 +5,7 @@ How this project reads the standard, beyond its letter:
 - ``physicalType`` is the DuckDB type of the raw column, ``logicalType`` decides the type in staging: a ``timestamp``
   that is physically a BIGINT holds Unix seconds, one that is a VARCHAR holds ISO 8601, a TIMESTAMP is in UTC. An
   ``array`` is physically JSON, or a list such as ``INTEGER[]``.
-- ``name`` is the column in staging; ``physicalName``, where it differs, the column in raw.
+- ``name`` is the column (or table) in staging; ``physicalName``, where it differs, the column (or table) in raw.
 - ``classification`` names a class of ``treatments.yml``.
 - ``transformLogic`` makes a column that does not land but is read out of one that does: ``data:object.status`` is the
   member ``object.status`` of the JSON column ``data``. In the ``items`` of an array it is the path within an element.
@@ -87,11 +87,12 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One table of a contract: a raw table, or with ``derived_from`` a view on one."""
+    """One table of a contract: a raw table, or with ``derived_from`` a view on one. ``name`` is what raw calls it."""
 
     source: str
     schema: str
     name: str
+    staged_as: str
     description: str
     grain: str
     columns: tuple[Column, ...]
@@ -237,7 +238,8 @@ def _contract(path: Path, classes: Mapping[str, DataClass]) -> Contract:
 
 
 def _table(file: str, source: str, schema: str, entry: dict[str, Any], classes: Mapping[str, DataClass]) -> Table:
-    name = _text(entry, "name", f"{file}: a table")
+    staged_as = _text(entry, "name", f"{file}: a table")
+    name = str(entry.get("physicalName") or staged_as)
     place = f"{file}: {name}"
     custom = _custom(entry, place)
     unknown = set(custom) - _TABLE_PROPERTIES
@@ -258,6 +260,7 @@ def _table(file: str, source: str, schema: str, entry: dict[str, Any], classes: 
         source=source,
         schema=schema,
         name=_identifier(name, place),
+        staged_as=_identifier(staged_as, place),
         description=_text(entry, "description", place),
         grain=_text(entry, "dataGranularityDescription", place),
         columns=tuple(

@@ -1,9 +1,9 @@
-"""The sample company: founded once, then living day after day in Postgres, Stripe and HubSpot.
+"""The sample company: founded once, then living day after day in Postgres, Stripe and a CRM.
 
-A day is lived in this order: Stripe and HubSpot (``billing``, ``crm``), entered in the ledger in one transaction; then
-the product, tenant by tenant, in units of half a day, each one transaction together with the tenant's progress. Every
-plan is a pure function of the seed and of what is already recorded, so a process killed anywhere is followed by one
-that does exactly what was left to do.
+A day is lived in this order: Stripe, HubSpot and Salesforce (``billing``, ``crm``, ``salesforce``), entered in the
+ledger in one transaction; then the product, tenant by tenant, in units of half a day, each one transaction together
+with the tenant's progress. Every plan is a pure function of the seed and of what is already recorded, so a process
+killed anywhere is followed by one that does exactly what was left to do.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from demo.company.crm import Crm
 from demo.company.ledger import Ledger
 from demo.company.product import Product
 from demo.company.roster import REGIONS, Tenant, product_database, roster
+from demo.company.salesforce import SIMULATOR, SalesForce, sold_by_salesforce
 from demo.company.web import Api, ApiError
 from demo.company.world import UNITS_A_DAY, TenantState
 from settings import TailraceError, postgres_problem
@@ -32,7 +33,8 @@ Progress = Callable[[int, date], None]
 class Company:
     """One world: a seed and a number of tenants from a first day on.
 
-    ``server`` runs Postgres; ``state`` is the ledger's file; the two APIs are given by URL and token.
+    ``server`` runs Postgres; ``state`` is the ledger's file; the APIs are given by URL and token. Without a Salesforce
+    all tenants are sold to by HubSpot.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Company:
         stripe_key: str,
         hubspot_url: str,
         hubspot_token: str,
+        salesforce_url: str | None = None,
         seed: int = 7,
         tenants: int = 40,
         start: date = date(2026, 1, 1),
@@ -51,6 +54,7 @@ class Company:
         self._server, self._state = server, state
         self._stripe = (stripe_url, stripe_key)
         self._hubspot = (hubspot_url, hubspot_token)
+        self._salesforce = salesforce_url
         self._seed, self._start = seed, start
         self.tenants: tuple[Tenant, ...] = roster(seed=seed, tenants=tenants)
 
@@ -95,14 +99,17 @@ class Company:
     def _live(self, ledger: Ledger, days: range, progress: Progress) -> None:
         stripe = Api(name="Stripe", url=self._stripe[0], token=self._stripe[1])
         hubspot = Api(name="HubSpot", url=self._hubspot[0], token=self._hubspot[1])
+        sales = Api(name="Salesforce", url=self._salesforce, token=SIMULATOR) if self._salesforce else None
         world = {"tenants": self.tenants, "seed": self._seed, "start": self._start}
         try:
             billing = Billing(api=stripe, ledger=ledger, **world)  # type: ignore[arg-type]
-            crm = Crm(api=hubspot, ledger=ledger, **world)  # type: ignore[arg-type]
+            theirs = tuple(tenant for tenant in self.tenants if not (sales and sold_by_salesforce(tenant)))
+            crm = Crm(api=hubspot, ledger=ledger, **{**world, "tenants": theirs})  # type: ignore[arg-type]
+            force = SalesForce(api=sales, **world) if sales else None  # type: ignore[arg-type]
             with Product(self._app_dsn) as product:
                 states: dict[int, TenantState] = {}
                 for day in days:
-                    self._do_business(ledger, billing, crm, day)
+                    self._do_business(ledger, billing, crm, force, day)
                     for tenant in self.tenants:
                         if tenant.signup <= day:
                             self._use_product(ledger, billing, product, states, tenant, day)
@@ -112,8 +119,10 @@ class Company:
         finally:
             stripe.close()
             hubspot.close()
+            if sales is not None:
+                sales.close()
 
-    def _do_business(self, ledger: Ledger, billing: Billing, crm: Crm, day: int) -> None:
+    def _do_business(self, ledger: Ledger, billing: Billing, crm: Crm, force: SalesForce | None, day: int) -> None:
         """The commercial day, unless it is in the books already."""
         if int(ledger.get("business_days") or 0) > day:
             return
@@ -122,7 +131,12 @@ class Company:
         ledger.set("business_begun", str(day))
         documents, mrr = billing.live(day)
         documents["crm"] = crm.live(day)
-        ledger.close_day(meta={"business_days": str(day + 1)}, documents=documents, mrr=mrr)
+        meta = {"business_days": str(day + 1)}
+        if force is not None:
+            for missed in range(int(ledger.get("salesforce_days") or 0), day + 1):  # more than one where it came late
+                force.live(missed)
+            meta["salesforce_days"] = str(day + 1)
+        ledger.close_day(meta=meta, documents=documents, mrr=mrr)
 
     def _use_product(
         self,

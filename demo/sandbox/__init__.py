@@ -1,4 +1,4 @@
-"""Stand-ins for Stripe and HubSpot: small, stateful HTTP servers with a simulated clock, for the demo and the tests.
+"""Stand-ins for Stripe, HubSpot and Salesforce: small, stateful HTTP servers with a clock, for demo and tests only.
 
 ``serve(kind, port, state)`` runs one in a thread of this process; ``python -m demo.sandbox`` runs one by itself.
 """

@@ -1,4 +1,4 @@
-"""``python -m demo.sandbox stripe|hubspot --port N --state FILE.sqlite``"""
+"""``python -m demo.sandbox stripe|hubspot|salesforce --port N --state FILE.sqlite``"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m demo.sandbox", description="A stand-in for an API, for demo and tests."
     )
-    parser.add_argument("kind", choices=["stripe", "hubspot"])
+    parser.add_argument("kind", choices=["stripe", "hubspot", "salesforce"])
     parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1; 0 for any free one")
     parser.add_argument("--state", type=Path, required=True, help="SQLite file; made if missing")
     parser.add_argument(

@@ -19,7 +19,7 @@ import uvicorn
 
 from settings import TailraceError
 
-Kind = Literal["stripe", "hubspot"]
+Kind = Literal["stripe", "hubspot", "salesforce"]
 HOST = "127.0.0.1"
 
 
@@ -82,10 +82,13 @@ def open_api(
 ) -> Api:
     """The API of ``kind`` over the state file; the options are Stripe's alone. Raises TailraceError on a bad file."""
     from demo.sandbox.hubspot_api import HubSpotApi
+    from demo.sandbox.salesforce_api import SalesforceApi
     from demo.sandbox.stripe_api import StripeApi
 
     if kind == "hubspot":
         return HubSpotApi(state)
+    if kind == "salesforce":
+        return SalesforceApi(state)
     return StripeApi(state, event_retention_days=event_retention_days, after_retries=after_retries)
 
 
@@ -142,7 +145,7 @@ def _server(api: Api) -> uvicorn.Server:
             _application(api),
             interface="asgi3",
             lifespan="off",
-            log_level="error",
+            log_level="critical",  # an answer that is cut short on order is no error of the server's
             access_log=False,
             timeout_graceful_shutdown=2,
         )

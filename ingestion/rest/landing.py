@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from ingestion.land import ensure_table, raw_table, upsert
+from ingestion.land import RawTable, cast, ensure_table, raw_table, registered, upsert
 from ingestion.rest.residency import Residency
 from pii_policies import Contracts
 from warehouse import DuckDBWarehouse, positions, quote, transaction
@@ -83,7 +82,7 @@ class Batch:
 
 
 class Lander:
-    """Lands the batches of one source. Every raw table of a REST source is keyed by ``id``."""
+    """Lands the batches of one source. Every raw table of a REST source is keyed by one column, the object's id."""
 
     def __init__(
         self,
@@ -139,8 +138,8 @@ class Lander:
         """Commit the batch and, with it, the position of ``stream``, which is returned.
 
         ``position`` makes it, given the subjects that changed their region; ``region_of`` asks the source for the
-        region of a subject that nobody stated, while no lease is held; ``changed_only`` leaves rows alone whose
-        ``updatedAt`` the table has; ``then`` runs last in the same transaction.
+        region of a subject that nobody stated, while no lease is held; ``changed_only`` leaves rows alone that the
+        table holds as they are; ``then`` runs last in the same transaction.
         """
         asked: dict[str, bool] = {}
         while True:
@@ -164,15 +163,18 @@ class Lander:
 
     def tombstone(self, con: duckdb.DuckDBPyConnection, stream: str, ids: list[str], *, generation: int = 0) -> None:
         """Mark rows that the table holds as deleted: they keep their values but for the personal ones."""
-        rows = pa.table({"id": pa.array(ids, pa.string()), "_deleted": pa.array([True] * len(ids), pa.bool_())})
-        landed = upsert(con, self.tables[stream], rows, extracted_at=positions.stamp(con), generation=generation)
+        table = self.tables[stream]
+        deleted = pa.array([True] * len(ids), pa.bool_())
+        rows = pa.table({_key(table): pa.array(ids, pa.string()), "_deleted": deleted})
+        landed = upsert(con, table, rows, extracted_at=positions.stamp(con), generation=generation)
         self.report.deleted[stream] += landed.deleted
 
     def tombstone_where(
         self, con: duckdb.DuckDBPyConnection, stream: str, condition: str, values: list[Any], *, generation: int = 0
     ) -> None:
         """``tombstone`` for the live rows that meet a SQL condition of ours; its values are bound."""
-        live = f"select id from {self.tables[stream].sql} where _ab_cdc_deleted_at is null"  # noqa: S608
+        table = self.tables[stream]
+        live = f"select {quote(_key(table))} from {table.sql} where _ab_cdc_deleted_at is null"  # noqa: S608
         ids = [key for (key,) in con.execute(f"{live} and {condition}", values).fetchall()]
         if ids:
             self.tombstone(con, stream, ids, generation=generation)
@@ -185,11 +187,13 @@ class Lander:
                 self.tombstone(con, stream, held, generation=generation)
 
     def held(
-        self, con: duckdb.DuckDBPyConnection, stream: str, ids: Iterable[str], value: str = "id"
+        self, con: duckdb.DuckDBPyConnection, stream: str, ids: Iterable[str], value: str | None = None
     ) -> dict[str, Any]:
         """Of ``ids`` those that the stream's table holds and the source has not deleted, with the column ``value``."""
-        live = f"select id, {quote(value)} from {self.tables[stream].sql} where _ab_cdc_deleted_at is null"  # noqa: S608
-        rows = con.execute(f"{live} and id in (select unnest(?::varchar[]))", [list(ids)]).fetchall()
+        table = self.tables[stream]
+        key = quote(_key(table))
+        live = f"select {key}, {quote(value) if value else key} from {table.sql} where _ab_cdc_deleted_at is null"  # noqa: S608
+        rows = con.execute(f"{live} and {key} in (select unnest(?::varchar[]))", [list(ids)]).fetchall()
         return {str(key): found for key, found in rows}
 
     def _writer(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
@@ -217,9 +221,6 @@ class Lander:
             left = list(self.held(con, stream, foreign))  # it was ours before, and has moved to another region
             if left:
                 self.tombstone(con, stream, left, generation=generation)
-        if changed_only:
-            stamps = self.held(con, stream, ours, "updatedAt")
-            ours = {k: c for k, c in ours.items() if c.deleted or k not in stamps or _moment(c) != stamps[k]}
         if not ours:
             return
         table = self.tables[stream]
@@ -228,7 +229,10 @@ class Lander:
             for column in table.columns
         }
         columns["_deleted"] = pa.array([change.deleted for change in ours.values()], pa.bool_())
-        landed = upsert(con, table, pa.table(columns), extracted_at=positions.stamp(con), generation=generation)
+        rows = pa.table(columns)
+        if changed_only:
+            rows = _changed(con, table, rows)
+        landed = upsert(con, table, rows, extracted_at=positions.stamp(con), generation=generation)
         self.report.landed[stream] += landed.upserted
         self.report.deleted[stream] += landed.deleted
         self.report.bytes += landed.bytes
@@ -244,6 +248,22 @@ def _text(value: Any, *, is_json: bool) -> str | None:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _moment(change: Change) -> datetime | None:
-    stamp = change.row.get("updatedAt")
-    return datetime.fromisoformat(stamp) if stamp else None
+def _key(table: RawTable) -> str:
+    (name,) = table.key
+    return name
+
+
+def _changed(con: duckdb.DuckDBPyConnection, table: RawTable, rows: pa.Table) -> pa.Table:
+    """Of ``rows`` those that differ from what the table holds. A deleted row that is known as such has not changed."""
+    key = quote(_key(table))
+    same = " and ".join(
+        f"{cast(f'n.{name}', column)} is not distinct from o.{name}"
+        for column in table.columns
+        for name in [quote(column.name)]
+    )
+    gone = "o._ab_cdc_deleted_at is not null"
+    with registered(con, table, "_candidates", rows):
+        return con.sql(
+            f"select n.* from _candidates as n left join {table.sql} as o on n.{key} = o.{key} "  # noqa: S608
+            f"where o.{key} is null or n._deleted <> ({gone}) or (not n._deleted and not ({same}))"
+        ).to_arrow_table()

@@ -45,7 +45,7 @@ def start(
     quiet: bool = False,
 ) -> Company:
     """Start what the sample company needs, and let it live its first days, or one more. ``stack`` stops it all."""
-    with console.step("embedded Postgres, sandbox Stripe and HubSpot", quiet=quiet):
+    with console.step("embedded Postgres, sandbox Stripe, HubSpot and Salesforce", quiet=quiet):
         postgres = stack.enter_context(services.running(settings))
         settings = services.settle_size(settings, tenants=tenants, days=days, seed=seed)
     with console.step("the sample company", quiet=quiet) as progress, _warm_up():

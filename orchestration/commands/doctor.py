@@ -60,6 +60,9 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _answers("Stripe answers", settings.sources.stripe.url)
     yield _checked("HubSpot credential", settings.sources.hubspot.token)
     yield _answers("HubSpot answers", settings.sources.hubspot.url)
+    if (salesforce := settings.sources.salesforce) is not None:
+        yield _checked("Salesforce credential", lambda: salesforce.secret("client_id"))
+        yield _answers("Salesforce answers", salesforce.url)
     try:
         databases = settings.source_databases()
     except TailraceError as error:

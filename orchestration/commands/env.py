@@ -37,6 +37,7 @@ def describe(settings: Settings) -> dict[str, Any]:
         "publisher_dsns": _databases(settings.rollup_databases, settings.serving.publisher_dsn),
         "stripe_url": settings.sources.stripe.url,
         "crm_url": settings.sources.hubspot.url,
+        "salesforce_url": settings.sources.salesforce.url if settings.sources.salesforce else "none",
         "dagster_url": f"http://{settings.dagster.host}:{settings.dagster.port}",
         "dashboard_url": f"http://{settings.serving.host}:{settings.serving.port}",
     }

@@ -8,7 +8,7 @@ from orchestration import console
 from orchestration.pipeline import STATIONS, RunReport, require_success, run_pipeline
 from settings import Settings, load_settings
 
-SOURCES = {"raw_app": "Postgres", "raw_stripe": "Stripe", "raw_hubspot": "HubSpot"}
+SOURCES = {"raw_app": "Postgres", "raw_stripe": "Stripe", "raw_hubspot": "HubSpot", "raw_salesforce": "Salesforce"}
 
 
 def run(*, region: str | None, as_json: bool) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ingestion.postgres import SyncReport
 
 PREVIEW_ROWS = 5
-_SYSTEMS = {"app": "product", "stripe": "stripe", "hubspot": "hubspot"}
+_SYSTEMS = {"app": "product", "stripe": "stripe", "hubspot": "hubspot", "salesforce": "salesforce"}
 
 
 def _tables(source: str) -> tuple[Table, ...]:
@@ -140,6 +140,16 @@ def ingest_hubspot(context: AssetExecutionContext, deployment: Deployment) -> It
         yield from _api_results(deployment, "hubspot", report)
 
 
+@multi_asset(name="ingest_salesforce", specs=specs("salesforce"))
+def ingest_salesforce(context: AssetExecutionContext, deployment: Deployment) -> Iterator[MaterializeResult]:
+    """Salesforce's records since the last run; empty tables where no org is configured."""
+    from ingestion import salesforce
+
+    with station("Salesforce"):
+        report = salesforce.sync(deployment.settings, deployment.warehouse, progress=context.log.info)
+        yield from _api_results(deployment, "salesforce", report)
+
+
 @asset(
     key=AssetKey(["vault", "tenant_keys"]),
     deps=[raw_key(table) for table in _tables("app")],
@@ -199,6 +209,8 @@ def check_result(deployment: Deployment, verdict: Verdict, *, asset_key: AssetKe
 def _api_results(deployment: Deployment, source: str, report: Any) -> Iterator[MaterializeResult]:
     for table in _tables(source):
         unclassified = sorted(report.unclassified.get(table.name, {}))
+        skipped = getattr(report, "skipped", {}).get(table.name)
+        missing = getattr(report, "missing", {}).get(table.name)
         yield _landed(
             deployment,
             table,
@@ -209,6 +221,8 @@ def _api_results(deployment: Deployment, source: str, report: Any) -> Iterator[M
                 "mode": report.mode,
                 "rows_of_other_regions": report.filtered[table.name],
                 **({"fields_no_contract_classifies": ", ".join(unclassified)} if unclassified else {}),
+                **({"fields_the_source_does_not_show": ", ".join(missing)} if missing else {}),
+                **({"records_left_out_until_they_can_be_read": skipped} if skipped else {}),
                 **({"note": report.note} if report.note else {}),
             },
         )

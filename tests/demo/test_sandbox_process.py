@@ -16,10 +16,15 @@ import httpx
 import pytest
 
 from demo.sandbox import serve
+from demo.sandbox.salesforce_api import SIMULATOR
 from settings import ROOT, TailraceError
 
-KEYS = {"stripe": "sk_test_1", "hubspot": "pat-1"}
-PEOPLE = {"stripe": "/v1/customers", "hubspot": "/crm/v3/objects/contacts"}
+KEYS = {"stripe": "sk_test_1", "hubspot": "pat-1", "salesforce": SIMULATOR}
+PEOPLE = {
+    "stripe": "/v1/customers",
+    "hubspot": "/crm/v3/objects/contacts",
+    "salesforce": "/services/data/v62.0/sobjects/Contact",
+}
 
 
 def command(kind: str, state: Path, port: int = 0) -> list[str]:
@@ -48,6 +53,8 @@ def create(kind: str, client: httpx.Client, name: str) -> str:
     email = f"{name}@sesame.example"
     if kind == "stripe":
         answer = client.post(PEOPLE[kind], data={"email": email}, headers={"idempotency-key": name})
+    elif kind == "salesforce":
+        answer = client.post(PEOPLE[kind], json={"LastName": name, "Email": email})
     else:
         answer = client.post(PEOPLE[kind], json={"properties": {"email": email}})
     assert answer.is_success
@@ -56,6 +63,9 @@ def create(kind: str, client: httpx.Client, name: str) -> str:
 
 
 def listed(kind: str, client: httpx.Client) -> set[str]:
+    if kind == "salesforce":
+        found = client.get("/services/data/v62.0/query", params={"q": "SELECT Id FROM Contact"}).json()
+        return {item["Id"] for item in found["records"]}
     page = client.get(PEOPLE[kind], params={"limit": 100}).json()
     return {item["id"] for item in page.get("data", page.get("results"))}
 

@@ -31,7 +31,7 @@ with services.running(load_settings()):
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     text = (ROOT / "tailrace.yml").read_text()
-    for port in ("54329", "12111", "12112"):
+    for port in ("54329", "12111", "12112", "12113"):
         text = text.replace(port, str(free_port()))
     (tmp_path / "tailrace.yml").write_text(text)
     monkeypatch.setenv("TAILRACE_CONFIG", str(tmp_path / "tailrace.yml"))
@@ -49,7 +49,8 @@ def test_what_is_started_is_stopped(settings: Settings) -> None:
     with services.running(settings) as postgres:
         assert postgres.connect().execute("select 1").fetchone() == (1,)
         _answers(settings)
-    for port in (settings.demo.postgres_port, settings.demo.stripe_port, settings.demo.hubspot_port):
+    demo = settings.demo
+    for port in (demo.postgres_port, demo.stripe_port, demo.hubspot_port, demo.salesforce_port):
         assert not port_taken(port)
 
 

@@ -92,7 +92,7 @@ class Deployment:
 def configure(directory: Path) -> tuple[Settings, dict[str, str]]:
     """The repository's configuration with a home and ports of its own."""
     text = (ROOT / "tailrace.yml").read_text()
-    for port in ("54329", "12111", "12112", "8000", "3000"):
+    for port in ("54329", "12111", "12112", "12113", "8000", "3000"):
         text = text.replace(port, str(free_port()))
     config = directory / "tailrace.yml"
     config.write_text(text)

@@ -35,7 +35,7 @@ def landed(request: pytest.FixtureRequest, deployment: Deployment) -> tuple[Depl
 def test_a_run_reports_what_it_did(landed: tuple[Deployment, dict[str, Any]]) -> None:
     _, report = landed
     assert report["success"]
-    assert set(report["rows"]) == {"raw_app", "raw_stripe", "raw_hubspot"}
+    assert set(report["rows"]) == {"raw_app", "raw_stripe", "raw_hubspot", "raw_salesforce"}
     assert report["rows"]["raw_app"] > 0
     assert report["gates_refused"] == report["tests_failed"] == 0
     assert report["rollups"] == 2

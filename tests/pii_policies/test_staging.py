@@ -93,6 +93,18 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "hubspot.companies": [{"id": "10", "properties_tenant_id": ONE}],
     "hubspot.contacts": [{"id": "20", "properties_associatedcompanyid": "10"}],
     "hubspot.deals": [{"id": "30", "properties_hs_primary_associated_company": "10"}],
+    "salesforce.Account": [{"Id": "001", "Tenant_Id__c": ONE}],
+    "salesforce.Contact": [{"Id": "003", "AccountId": "001"}],
+    "salesforce.Opportunity": [{"Id": "006", "AccountId": "001"}],
+    "salesforce.OpportunityLineItem": [{"Id": "00k", "OpportunityId": "006"}],
+    "salesforce.OpportunityContactRole": [{"Id": "00K", "OpportunityId": "006"}],
+    "salesforce.OpportunityFieldHistory": [{"Id": "017", "OpportunityId": "006"}],
+    "salesforce.Task": [{"Id": "00T", "AccountId": "001"}],
+    "salesforce.Event": [{"Id": "00U", "AccountId": "001"}],
+    "salesforce.Lead": [{"Id": "00Q"}],
+    "salesforce.Campaign": [{"Id": "701"}],
+    "salesforce.User": [{"Id": "005"}],
+    "salesforce.RecordMerge": [{"Id": "004", "AccountId": "001"}],
 }
 
 
@@ -237,6 +249,11 @@ def test_a_row_is_its_customers_tenants_and_else_unattributed(staged: Staged) ->
         ("stg_stripe__events", "evt_3"),
         ("stg_hubspot__companies", "10"),
         ("stg_hubspot__deals", "30"),
+        ("stg_salesforce__accounts", "001"),
+        ("stg_salesforce__opportunities", "006"),
+        ("stg_salesforce__opportunity_line_items", "00k"),
+        ("stg_salesforce__opportunity_field_history", "017"),
+        ("stg_salesforce__tasks", "00T"),
     ):
         assert staged.row(model, id=key)["tenant_id"] == ONE, model
     assert [row["tenant_id"] for row in staged.rows("stg_hubspot__contacts")] == [ONE]
