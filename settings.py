@@ -101,7 +101,7 @@ class SalesforceSource(_Section):
         variable: str | None = getattr(self, f"{name}_env")
         if variable is None:
             raise TailraceError(f"sources.salesforce.{name}_env: {self.auth} needs it; name an environment variable")
-        return _secret(variable, "Salesforce")
+        return secret(variable, "Salesforce")
 
 
 class Sources(_Section):
