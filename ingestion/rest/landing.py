@@ -262,7 +262,7 @@ def _changed(con: duckdb.DuckDBPyConnection, table: RawTable, rows: pa.Table) ->
         for name in [quote(column.name)]
     )
     gone = "o._ab_cdc_deleted_at is not null"
-    with registered(con, table, "_candidates", rows):
+    with registered(con, table, {"_candidates": rows}):
         return con.sql(
             f"select n.* from _candidates as n left join {table.sql} as o on n.{key} = o.{key} "  # noqa: S608
             f"where o.{key} is null or n._deleted <> ({gone}) or (not n._deleted and not ({same}))"

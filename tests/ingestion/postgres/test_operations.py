@@ -25,6 +25,7 @@ from ingestion.postgres.slots import StreamLostError, find_slot, identify, lag, 
 
 from .conftest import Product
 
+pytestmark = pytest.mark.operations
 TENANT = "00000000-0000-0000-0000-000000000001"
 
 

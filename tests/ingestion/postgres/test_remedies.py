@@ -19,6 +19,7 @@ from ingestion.postgres.checks import Finding, inspect
 from ingestion.postgres.connection import connect
 from settings import TailraceError
 
+pytestmark = pytest.mark.operations
 TENANT = "00000000-0000-0000-0000-000000000001"
 ROWS = f"""
 insert into app.items (tenant_id, id, title) select '{TENANT}', md5(i::text)::uuid, 'jane@example.com'
