@@ -290,7 +290,6 @@ def replace(
     copy: str,
     origins: Collection[str],
     extracted_at: datetime,
-    generation: int = 0,
 ) -> Landed:
     """Let the rows of ``origins`` in a copy, one a key, take the place of those that the raw table has of them.
 
@@ -317,7 +316,6 @@ def replace(
         )
     given = [quote(column.name) for column in table.columns] + [name for name, _ in META]
     selected = ["$at" if name == "_airbyte_extracted_at" else name for name in given]
-    selected = [f"{int(generation)}" if name == "_airbyte_generation_id" else name for name in selected]
     added = con.execute(
         f"insert into {table.sql} ({', '.join(given)}) select {', '.join(selected)} from {copied}", values
     ).fetchall()

@@ -360,13 +360,13 @@ class Capture:
         copied = snapshot.copy(
             fresh, meanwhile=lambda: self._stream(connection, position, relations, flush_lsn(connection))
         )
-        if not position.relations:
-            position.lsn = snapshot.lsn  # nothing has been landed yet that would have to come this far
-        elif position.lsn > snapshot.lsn:
+        if position.lsn > snapshot.lsn:
             copies = [replace(relation, raw=snapshot.shadow(relation)) for relation in fresh]
             self._stream_of(snapshot.slot, copies).run(snapshot.lsn, position.lsn)
         else:
             self._stream(connection, position, relations, snapshot.lsn)
+            # Even where nothing was for us: what the copies show must not be landed again.
+            position.lsn = max(position.lsn, snapshot.lsn)
         with self._writer("copies") as con, transaction(con):
             snapshot.finish(con, fresh, extracted_at=positions.stamp(con))
             for relation in fresh:

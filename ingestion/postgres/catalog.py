@@ -63,7 +63,7 @@ select c.oid::bigint as oid, n.nspname::text as schema, c.relname::text as name,
     c.relpersistence = 'p' as logged, c.relreplident::text as identity, c.relfilenode::bigint as file,
     p.relid is not null as published, p.attrs as published_columns, p.row_filter,
     m.relid is not null or s.nspid is not null as member, coalesce(m.listed, false) as listed,
-    has_schema_privilege(n.oid, 'usage') as may_enter, a.columns, a.versions, i.indexes, l.leaves,
+    n.may_enter, a.columns, a.versions, i.indexes, l.leaves,
     row_security_active(c.oid) and not exists (
         select 1 from policies as y where y.polrelid = c.oid and y.polpermissive and y.everything
     ) as rows_hidden,
@@ -76,14 +76,16 @@ from (
     select *, has_table_privilege(oid, 'select') as may_read from pg_class
     where relkind in ('r', 'p', 'f', 'v', 'm') and relname = any(%(names)s) offset 0
 ) as c
-join pg_namespace as n on n.oid = c.relnamespace
+join (select *, has_schema_privilege(oid, 'usage') as may_enter from pg_namespace offset 0) as n
+    on n.oid = c.relnamespace
 left join published as p on p.relid = c.oid
 left join members as m on m.relid = c.oid
 left join schemas as s on s.nspid = n.oid
 cross join lateral (
     select to_json(array_agg(concat_ws(' ', a.attnum, a.atttypid, a.atttypmod, a.attnotnull,
         case a.attgenerated when '' then '-' else a.attgenerated end,
-        c.may_read or (a.attacl is not null and has_column_privilege(c.oid, a.attnum, 'select')), a.attname)
+        c.may_read or (a.attacl is not null and coalesce(has_column_privilege(c.oid, a.attnum, 'select'), false)),
+        a.attname)
         order by a.attnum))::text as columns,
         string_agg(a.xmin::text, ' ' order by a.attnum) as versions
     from pg_attribute as a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -100,6 +102,8 @@ left join lateral (
     cross join lateral ({leaf_indexes}) as li
     where t.isleaf
 ) as l on c.relkind = 'p'
+-- A privilege is unknown of what was dropped since this statement began: it is gone.
+where c.may_read is not null and n.may_enter is not null
 order by 1, 2
 """
 # Unique indexes that can name a row: not partial, not deferred, not of expressions.
@@ -325,11 +329,6 @@ def existing_tables(connection: Connection, names: Sequence[str]) -> set[str]:
         [list(names)],
     ).fetchall()
     return {name for (name,) in rows}
-
-
-def type_aliases(connection: Connection) -> dict[int, int]:
-    """OID of a domain → OID of its base type, through domains of domains; OID of an enum → that of text."""
-    return {oid: base for oid, (base, _) in _resolve_types(connection.execute(_TYPES).fetchall()).items()}
 
 
 def type_name(connection: Connection, oid: int, typmod: int) -> str:

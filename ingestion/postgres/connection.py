@@ -12,26 +12,33 @@ from psycopg import sql
 from settings import TailraceError, postgres_problem
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+SESSION = {
+    "DateStyle": "ISO",
+    "TimeZone": "UTC",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "client_encoding": "UTF8",
+    "synchronous_commit": "on",
+    # A pass may outlast what the role is allowed otherwise.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "jit": "off",  # to compile catalog queries costs more than it saves
+}
+"""What every session of capture sets: text forms, above all, must not depend on the server's or the role's settings."""
 
 
 @contextmanager
 def connect(dsn: str) -> Iterator[Connection]:
     """An autocommitting connection whose text forms do not depend on the server's or the role's settings."""
     try:
-        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10, options=session_options())
+        options = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
+        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10, options=options)
     except psycopg.Error as error:
         raise TailraceError(postgres_problem(dsn, error)) from None
     with connection:
         yield connection
-
-
-def session_options() -> str:
-    return (
-        "-c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3 -c client_encoding=UTF8 "
-        # A pass may outlast what the role is allowed otherwise; compiling catalog queries costs more than it saves.
-        "-c bytea_output=hex -c synchronous_commit=on -c statement_timeout=0 -c lock_timeout=0 "
-        "-c idle_in_transaction_session_timeout=0 -c jit=off"
-    )
 
 
 def flush_lsn(connection: Connection) -> int:

@@ -56,7 +56,9 @@ class Position:
 
     @classmethod
     def _parse(cls, stored: dict[str, Any]) -> Position:
-        relations = {name: Captured.parse(each) for name, each in stored["relations"].items()}
+        # Positions of an earlier format have only the names of columns: such a relation is copied anew.
+        known = {name: each for name, each in stored["relations"].items() if isinstance(each, dict)}
+        relations = {name: Captured.parse(each) for name, each in known.items()}
         return cls(
             lsn=lsn_number(stored["lsn"]),
             system=stored["system"],

@@ -18,19 +18,11 @@ from adbc_driver_postgresql import StatementOptions
 from ingestion import land
 from ingestion.land import RawColumn
 from ingestion.postgres.catalog import SourceTable
-from ingestion.postgres.connection import literal, lsn_text
+from ingestion.postgres.connection import SESSION, literal, lsn_text
 from ingestion.postgres.types import DATE, JSON, NUMERIC, OID, TIMESTAMP, TIMESTAMPTZ, as_text, copied_as
 from settings import TailraceError, postgres_problem
 from warehouse import quote
 
-_SESSION = (
-    "set DateStyle = 'ISO'",
-    "set TimeZone = 'UTC'",
-    "set IntervalStyle = 'postgres'",
-    "set extra_float_digits = 3",
-    "set bytea_output = 'hex'",
-    "set client_encoding = 'UTF8'",
-)
 BATCH_BYTES = 1 << 20
 """Of a copy: a batch that stays in the processor's cache while it is landed."""
 # What the driver's shift from 2000 to 1970 makes of PostgreSQL's infinities.
@@ -89,8 +81,8 @@ def _session(dsn: str, *, autocommit: bool) -> Iterator[Reader]:
     try:
         with adbc.connect(dsn, autocommit=autocommit) as connection:
             reader = Reader(connection)
-            for setting in _SESSION:
-                reader.run(setting)
+            for name, value in SESSION.items():
+                reader.run(f"set {name} = {literal(value)}")
             yield reader
     except adbc.Error as error:
         raise TailraceError(postgres_problem(dsn, error)) from None

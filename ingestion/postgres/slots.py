@@ -30,7 +30,6 @@ class Slot:
 
     confirmed: int
     restart: int
-    active_pid: int | None
     lost: bool
     reason: str
     """Why it was invalidated; empty for one that was not."""
@@ -94,23 +93,13 @@ def sole_reader(connection: Connection, slot: str, *, on_wait: Callable[[str], N
 
 def find_slot(connection: Connection, slot: str) -> Slot | None:
     row = connection.execute(
-        "select coalesce(confirmed_flush_lsn - '0/0', 0)::bigint, coalesce(restart_lsn - '0/0', 0)::bigint, active_pid,"
+        "select coalesce(confirmed_flush_lsn - '0/0', 0)::bigint, coalesce(restart_lsn - '0/0', 0)::bigint,"
         " coalesce(wal_status = 'lost', false) or confirmed_flush_lsn is null,"
         " coalesce(to_jsonb(s)->>'invalidation_reason', case wal_status when 'lost' then 'wal_removed' end, '')"
         " from pg_replication_slots as s where slot_name = %s",
         [slot],
     ).fetchone()
-    return None if row is None else Slot(int(row[0]), int(row[1]), row[2], bool(row[3]), str(row[4]))
-
-
-def identify(connection: Connection) -> Cluster:
-    """The cluster and the timeline that it writes now. Not for a standby, which writes none."""
-    row = connection.execute(
-        "select (select system_identifier::text from pg_control_system()),"
-        " ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int"
-    ).fetchone()
-    assert row is not None
-    return Cluster(str(row[0]), int(row[1]))
+    return None if row is None else Slot(int(row[0]), int(row[1]), bool(row[2]), str(row[3]))
 
 
 def timeline_history(dsn: str, timeline: int) -> dict[int, int]:

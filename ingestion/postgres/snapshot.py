@@ -73,15 +73,10 @@ create table if not exists tailrace.copied (
 
 @dataclass(frozen=True)
 class CopyReport:
-    """What one call of ``copy`` did for a relation. ``bytes`` are of heap; ``since`` is the LSN that the copy shows.
-
-    ``kept`` rows were copied by a pass that died and were not read again.
-    """
+    """What one call of ``copy`` read of a relation. ``bytes`` are of heap."""
 
     rows: int
-    kept: int
     bytes: int
-    since: int
 
 
 @dataclass(frozen=True)
@@ -198,38 +193,29 @@ class Snapshot:
         found, xmin, latest = self._look(relations)
         self._tally = _Tally(self.database, sum(each.about for each in found), self.progress)
         with self.warehouse.writer(f"copy of {self.database}", on_wait=self.progress) as con, transaction(con):
-            work, renewals, kept = self._plan(con, found, xmin=xmin, latest=latest)
+            work, renewals = self._plan(con, found, latest=latest, xmin=xmin)
         self._run(work, step_seconds=step_seconds, xmin=xmin, meanwhile=meanwhile)
         self._run(renewals, step_seconds=step_seconds, xmin=xmin, meanwhile=meanwhile)
         return {
             each.table.name: CopyReport(
                 rows=self._tally.rows.get(each.table.name, 0),
-                kept=max(0, kept.get(each.table.name, 0) - self._tally.gone.get(each.table.name, 0)),
                 bytes=self._tally.bytes.get(each.table.name, 0),
-                since=self.lsn,
             )
             for each in found
         }
 
     def finish(
-        self,
-        con: duckdb.DuckDBPyConnection,
-        relations: Sequence[SourceTable],
-        *,
-        extracted_at: datetime,
-        generation: int = 0,
-    ) -> dict[str, int]:
-        """Put whole copies in the place of raw, in the caller's transaction; the LSN that each relation now shows.
+        self, con: duckdb.DuckDBPyConnection, relations: Sequence[SourceTable], *, extracted_at: datetime
+    ) -> None:
+        """Put whole copies in the place of raw, in the caller's transaction.
 
         An empty raw table is replaced by its copy; else rows are merged by their key, and rows that ``relations`` no
         longer have are marked as deleted.
         """
-        kept, shown = self._kept(con), {}
+        kept = self._kept(con)
         for table in relations:
-            done = _whole(kept.get(table.name, []), self._shape(table))
-            if done is None:
+            if _whole(kept.get(table.name, []), self._shape(table)) is None:
                 raise TailraceError(f"{self.database}: {table.name} is not copied whole; run the pass again")
-            shown[table.name] = done
         for raw, parts in _by_raw_table(relations).items():
             copy = self._shadow(raw)
             origins = {part.name: f"{self.database}.{part.schema}" for part in parts}
@@ -249,32 +235,18 @@ class Snapshot:
             ):
                 con.execute(f"drop table {raw.sql}")
                 con.execute(f"alter table {copy} rename to {quote(raw.name)}")
-                if generation:
-                    con.execute(
-                        f"update {raw.sql} set _airbyte_generation_id = $generation", {"generation": generation}
-                    )
             else:
-                land.replace(
-                    con,
-                    raw,
-                    copy=copy,
-                    origins=origins.values(),
-                    extracted_at=extracted_at,
-                    generation=generation,
-                )
+                land.replace(con, raw, copy=copy, origins=origins.values(), extracted_at=extracted_at)
                 self._drop(con, raw, [part.name for part in parts])
             self._forget(con, [part.name for part in parts])
             failpoint("mid_snapshot")
-        return shown
 
-    def discard(self, con: duckdb.DuckDBPyConnection, *, keep: Iterable[str] = ()) -> None:
-        """Drop what was copied of this database's relations, but those named in ``keep``; caller's transaction."""
+    def discard(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Drop what was copied of this database's relations, in the caller's transaction."""
         _prepare(con)
-        kept = set(keep)
-        rows = con.execute(
+        gone = con.execute(
             "select distinct raw, relation from tailrace.copied where database = $database", {"database": self.database}
         ).fetchall()
-        gone = [(raw, relation) for raw, relation in rows if relation not in kept]
         for label in sorted({raw for raw, _ in gone}):
             schema, _, name = label.partition(".")
             raw = RawTable(schema, name, (), (), frozenset())
@@ -377,8 +349,8 @@ class Snapshot:
 
     def _plan(
         self, con: duckdb.DuckDBPyConnection, found: Sequence[_Found], *, xmin: int, latest: int
-    ) -> tuple[deque[_Work], deque[_Work], dict[str, int]]:
-        """What is left to read, what to renew after that, and how many rows there are already, by relation."""
+    ) -> tuple[deque[_Work], deque[_Work]]:
+        """What is left to read, and what to renew after that."""
         _prepare(con)
         for raw, parts in _by_raw_table([each.table for each in found]).items():
             if _columns(con, raw.schema, self._shadow_name(raw)) != _columns(con, raw.schema, raw.name):
@@ -391,12 +363,10 @@ class Snapshot:
         small: dict[tuple[object, ...], list[_Found]] = {}
         anew: dict[RawTable, list[str]] = {}
         empty: list[_Found] = []
-        rows: dict[str, int] = {}
         for each in found:
             name, shape = each.table.name, self._shape(each.table)
             ranges = kept.get(name, [])
             if _whole(ranges, shape) == self.lsn:
-                rows[name] = sum(one.rows for one in ranges)
                 continue
             taken_up = (
                 bool(ranges)
@@ -407,7 +377,6 @@ class Snapshot:
                 and latest - min(one.xmin for one in ranges) < _WRAP
             )
             if taken_up:
-                rows[name] = sum(one.rows for one in ranges)
                 work += [_Chunk(each, blocks) for blocks in self._chunks(each, [one.blocks for one in ranges])]
                 renewals.append(_Renewal(each, tuple(ranges)))
                 continue
@@ -426,7 +395,7 @@ class Snapshot:
         self._note(con, [(each, Blocks(), 0) for each in empty], xmin=xmin)
         for members in small.values():
             work += _grouped(members)
-        return deque(work), renewals, rows
+        return deque(work), renewals
 
     def _chunks(self, found: _Found, taken: Iterable[Blocks]) -> Iterator[Blocks]:
         """The blocks that are not ``taken``, in chunks. The last has no end: the table may have grown."""
@@ -607,17 +576,17 @@ class Snapshot:
             self._stage(cur, reader, found, key, "_alive", blocks=blocks)
         same = " and ".join(f"o.{quote(name)} = n.{quote(name)}" for name in raw.key)
         own = "_airbyte_meta->>'origin' = $origin"
-        gone = cur.execute(
+        cur.execute(
             f"delete from {shadow} as o where o.{own} and o._ab_cdc_lsn < $lsn "
             f"and (not exists (select 1 from _alive as n where {same}) or exists (select 1 from {shadow} as n "
             f"where {same} and n.{own} and n._ab_cdc_lsn > o._ab_cdc_lsn))",
             {"origin": origin, "lsn": self.lsn},
-        ).fetchall()
+        )
         cur.execute("drop table _alive")
         left = cur.execute(f"select count(*) from {shadow} where {own}", {"origin": origin}).fetchall()
         self._forget(cur, [found.table.name])
         self._note(cur, [(found, Blocks(), int(left[0][0]))], xmin=step.xmin)
-        self._tally.add(item, {found.table.name: renewed}, gone=int(gone[0][0]))
+        self._tally.add(item, {found.table.name: renewed})
 
     def _check_files(self, reader: Reader, members: Sequence[_Found]) -> None:
         """Refuse what was read from another file than the one that the snapshot knows.
@@ -729,18 +698,16 @@ class _Tally:
     about: int
     progress: Callable[[str], None]
     rows: dict[str, int] = field(default_factory=dict)
-    gone: dict[str, int] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     began: float = field(default_factory=time.monotonic)
     told: float = field(default_factory=time.monotonic)
 
-    def add(self, item: _Work, rows: dict[str, int], *, gone: int = 0) -> None:
+    def add(self, item: _Work, rows: dict[str, int]) -> None:
         with self.lock:
             for found in item.members:
                 name = found.table.name
                 self.rows[name] = self.rows.get(name, 0) + rows.get(name, 0)
-                self.gone[name] = self.gone.get(name, 0) + gone
                 share = item.heap_bytes if len(item.members) == 1 else found.heap_bytes
                 self.bytes[name] = self.bytes.get(name, 0) + share
 

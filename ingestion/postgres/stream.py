@@ -11,13 +11,12 @@ import duckdb
 from ingestion.postgres.apply import Applied, Applier, Target
 from ingestion.postgres.pgoutput import Decoder
 from ingestion.postgres.prefetch import Prefetch
+from ingestion.postgres.slots import IDLE_WAL
 from ingestion.postgres.values import NeedsTextError
 from warehouse import DuckDBWarehouse, positions, transaction
 from warehouse.failpoints import failpoint
 
 BATCH_MESSAGES = 1_000_000
-_IDLE_WAL = 16 * 1024 * 1024
-"""Bytes of WAL without a change for us that a slot may hold before the position is moved past them."""
 _TURN = 5.0
 """Seconds after which the writer's lease is given to whoever waits for it, at the end of a transaction."""
 _MEMORY = "160MB"
@@ -80,7 +79,7 @@ class Stream:
             while source.current() is not None:
                 self._turn(decoder, source, upto)
                 source.wait()
-            if upto - self._position >= _IDLE_WAL:
+            if upto - self._position >= IDLE_WAL:
                 self._turn(decoder, source, upto)
 
     def _raw_types(self, relation: int) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ import pytest
 from demo.postgres import EmbeddedPostgres
 from ingestion.land import RawColumn, RawTable
 from ingestion.postgres import SyncReport, sync
+from ingestion.postgres.checks import Finding, inspect
+from ingestion.postgres.connection import connect
 from settings import Settings, load_settings
 from warehouse import DuckDBWarehouse, open_warehouse, quote
 
@@ -86,14 +88,12 @@ alter publication tailrace add table
     {0}.items (tenant_id, id, title, note, amount, cost, n, big, done, due_on, at, payload, ip, score), {0}.members
 """
 _CHILD = """
-import os, pickle, sys
+import pickle, sys
 from ingestion.postgres import sync
 from settings import load_settings
 from warehouse import open_warehouse
 settings = load_settings()
-tables, batch, hit = pickle.load(open(sys.argv[1], "rb"))
-kill, hits = os.kill, iter(range(1, hit))
-os.kill = lambda *arguments: next(hits, None) or kill(*arguments)
+tables, batch = pickle.load(open(sys.argv[1], "rb"))
 sync(settings, open_warehouse(settings), tables=tables, batch_messages=batch)
 """
 # What both engines write alike for one value.
@@ -195,8 +195,8 @@ serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql
         Its exit code: -9, or 0 where it never came there that often.
         """
         child = subprocess.run(
-            self.child(_CHILD, self.tables, batch_messages, hit),
-            env=self.child_environment() | {"TAILRACE_FAILPOINT": failpoint},
+            self.child(_CHILD, self.tables, batch_messages),
+            env=self.child_environment() | {"TAILRACE_FAILPOINT": f"{failpoint}:{hit}"},
             timeout=120,
             capture_output=True,
             text=True,
@@ -213,6 +213,19 @@ serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql
     def child_environment(self) -> dict[str, str]:
         found = {"TAILRACE_CONFIG": str(self.config), "TAILRACE_HOME": str(self.folder)}
         return os.environ | found | {"PYTHONPATH": str(Path(__file__).parents[3])}
+
+    def findings(self, tables: Sequence[RawTable] | None = None) -> list[Finding]:
+        """What `tailrace doctor` finds in the shared database."""
+        config = self.settings.sources.postgres
+        with connect(config.dsn) as connection:
+            return inspect(
+                connection,
+                database=self.shared,
+                publication=config.publication,
+                slot=self.slot(self.shared),
+                patterns=config.schemas,
+                tables=tables or self.tables,
+            )
 
     @contextmanager
     def passes_going_on(self) -> Iterator[None]:

@@ -18,10 +18,9 @@ import pytest
 from demo import postgres as demo_postgres
 from demo.postgres import EmbeddedPostgres
 from ingestion.postgres import standings, sync
-from ingestion.postgres.checks import Finding, inspect
 from ingestion.postgres.connection import connect, lsn_number
 from ingestion.postgres.position import Position
-from ingestion.postgres.slots import StreamLostError, find_slot, identify, lag, timeline_history
+from ingestion.postgres.slots import StreamLostError, find_slot, lag, timeline_history
 
 from .conftest import Product
 
@@ -64,19 +63,6 @@ def lost(product: Any, problem: str) -> None:
     again = product.sync()[0]
     assert (again.snapshotted, again.warnings) == (0, [])
     product.assert_equal()
-
-
-def found(product: Any) -> list[Finding]:
-    config = product.settings.sources.postgres
-    with connect(config.dsn) as connection:
-        return inspect(
-            connection,
-            database=product.shared,
-            publication=config.publication,
-            slot=product.slot(product.shared),
-            patterns=config.schemas,
-            tables=product.tables,
-        )
 
 
 def write_wal(product: Any, database: str, megabytes: int) -> None:
@@ -253,16 +239,16 @@ def test_a_slot_that_outgrew_its_limit_warns_first_and_is_copied_anew_after(own:
         connection.execute("alter system set max_slot_wal_keep_size = '64MB'")
         connection.execute("select pg_reload_conf()")
         write_wal(own, own.silo, 52)
-        _until(lambda: [each for each in found(own) if "is invalidated when" in each.problem])
-        (finding,) = [each for each in found(own) if "is invalidated when" in each.problem]
+        _until(lambda: [each for each in own.findings() if "is invalidated when" in each.problem])
+        (finding,) = [each for each in own.findings() if "is invalidated when" in each.problem]
         assert finding.severity == "warning"
         for statement in finding.remedy.split("`")[1].split(";"):
             connection.execute(statement)
-        _until(lambda: not [each for each in found(own) if "is invalidated when" in each.problem])
+        _until(lambda: not [each for each in own.findings() if "is invalidated when" in each.problem])
         connection.execute("alter system set max_slot_wal_keep_size = '1MB'")
         connection.execute("select pg_reload_conf()")
         write_wal(own, own.silo, 40)
-        _until(lambda: [each for each in found(own) if "was invalidated" in each.problem])
+        _until(lambda: [each for each in own.findings() if "was invalidated" in each.problem])
         connection.execute("alter system reset max_slot_wal_keep_size")
         connection.execute("select pg_reload_conf()")
     lost(own, "was invalidated")
@@ -305,9 +291,8 @@ def test_a_failover_to_a_standby_that_has_the_slot_goes_on(own: Any, tmp_path: P
             assert report.snapshotted == 0
             assert any("failover" in warning for warning in report.warnings)
             assert own.sync()[0].warnings == []
-            with connect(own.settings.sources.postgres.dsn) as connection:
-                assert identify(connection).timeline == 2
-                assert set(timeline_history(own.settings.sources.postgres.dsn, 2)) == {1}
+            assert _position(own, own.shared).timeline == 2
+            assert set(timeline_history(own.settings.sources.postgres.dsn, 2)) == {1}
 
 
 def test_a_failover_that_lost_what_was_landed_is_recognised(own: Any, tmp_path: Path) -> None:
@@ -348,13 +333,13 @@ def test_what_the_server_lacks_is_named_and_mended(
         if int(server.version) >= 18:
             problems["was not read for 3600 s"] = "warning"
         for problem, severity in problems.items():
-            (finding,) = [each for each in found(product) if problem in each.problem]
+            (finding,) = [each for each in product.findings() if problem in each.problem]
             assert finding.severity == severity
             with server.connect() as connection:
                 for statement in finding.remedy.split("`")[1].split(";"):
                     connection.execute(statement)
         _restart(server)
-        assert found(product) == []
+        assert product.findings() == []
         add(product, 1, 5)
         product.sync()
         product.assert_equal()

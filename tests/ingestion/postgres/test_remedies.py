@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -14,9 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from ingestion.land import RawColumn, RawTable
-from ingestion.postgres.checks import Finding, inspect
-from ingestion.postgres.connection import connect
+from ingestion.land import RawColumn
+from ingestion.postgres.checks import Finding
 from settings import TailraceError
 
 pytestmark = pytest.mark.operations
@@ -32,34 +30,21 @@ update app.members set role = 'owner' where user_id = 1; delete from app.members
 """
 
 
-def found(product: Any, tables: Sequence[RawTable] | None = None) -> list[Finding]:
-    config = product.settings.sources.postgres
-    with connect(config.dsn) as connection:
-        return inspect(
-            connection,
-            database=product.shared,
-            publication=config.publication,
-            slot=product.slot(product.shared),
-            patterns=config.schemas,
-            tables=tables or product.tables,
-        )
-
-
 def mend(product: Any, problem: str, *, severity: str = "error", choice: int = 0) -> Finding:
     """Run the SQL of what is found that speaks of ``problem``; it is not found again. ``choice``: of several."""
-    matching = [each for each in found(product) if problem in each.problem]
-    assert len({each.remedy for each in matching}) == 1, found(product)
+    matching = [each for each in product.findings() if problem in each.problem]
+    assert len({each.remedy for each in matching}) == 1, product.findings()
     assert matching[0].severity == severity
     assert "jane@example.com" not in str(matching[0])
     statement = re.findall(r"`([^`]+)`", matching[0].remedy)[choice]
     product.run(product.shared, statement)
-    assert not [each for each in found(product) if problem in each.problem], statement
+    assert not [each for each in product.findings() if problem in each.problem], statement
     return matching[0]
 
 
 def assert_captured(product: Any) -> None:
     """The first copy and the changes after it land whole."""
-    assert found(product) == []
+    assert product.findings() == []
     product.sync()
     product.assert_equal()
     product.run(product.shared, CHANGES)
@@ -163,7 +148,7 @@ def test_an_unlogged_table_is_a_warning(product: Any) -> None:
 
 def test_a_view_under_the_name_of_a_table_is_a_warning(product: Any) -> None:
     product.run(product.shared, "create schema t_view; create view t_view.items as select * from app.items")
-    assert [each.severity for each in found(product) if "is a view" in each.problem] == ["warning"]
+    assert [each.severity for each in product.findings() if "is a view" in each.problem] == ["warning"]
 
 
 def test_a_key_that_nothing_keeps_unique_is_refused(product: Any) -> None:
@@ -186,10 +171,10 @@ def test_a_table_without_a_key_needs_its_whole_rows(product: Any) -> None:
         "alter publication tailrace add table app.members (tenant_id, space_id, user_id, role)",
     )
     where = f"{product.shared}: app.members"
-    (finding,) = [each for each in found(product) if each.where == where]
+    (finding,) = [each for each in product.findings() if each.where == where]
     assert "the contract has no key" in finding.problem
     product.run(product.shared, re.findall(r"`([^`]+)`", finding.remedy)[0])
-    assert not [each for each in found(product) if each.where == where]
+    assert not [each for each in product.findings() if each.where == where]
 
 
 def test_a_partitioned_table_is_captured_through_its_root(product: Any) -> None:
@@ -214,7 +199,7 @@ def test_a_partitioned_table_is_captured_through_its_root(product: Any) -> None:
 
 def test_a_type_that_no_longer_fits_is_named_old_and_new(product: Any) -> None:
     product.run(product.shared, "alter table app.members alter column space_id type bigint")
-    (finding,) = [each for each in found(product) if each.severity == "error"]
+    (finding,) = [each for each in product.findings() if each.severity == "error"]
     assert finding.where == f"{product.shared}: app.members.space_id"
     assert "bigint" in finding.problem
     assert "INTEGER" in finding.problem
@@ -223,7 +208,7 @@ def test_a_type_that_no_longer_fits_is_named_old_and_new(product: Any) -> None:
 def test_a_slot_that_is_not_ours(product: Any) -> None:
     slot = product.slot(product.shared)
     product.run(product.silo, f"select pg_create_logical_replication_slot('{slot}', 'pgoutput')")
-    (finding,) = [each for each in found(product) if each.about == "slot"]
+    (finding,) = [each for each in product.findings() if each.about == "slot"]
     assert f"belongs to database {product.silo}" in finding.problem
     product.run(product.silo, re.findall(r"`([^`]+)`", finding.remedy)[0])
     product.run(product.shared, f"select pg_create_physical_replication_slot('{slot}')")
@@ -245,7 +230,7 @@ def test_a_slot_that_another_program_reads(product: Any) -> None:
         deadline = time.monotonic() + 30
         while not product.run(product.shared, active) and time.monotonic() < deadline:
             time.sleep(0.05)
-        (finding,) = [each for each in found(product) if "is being read by process" in each.problem]
+        (finding,) = [each for each in product.findings() if "is being read by process" in each.problem]
         assert finding.severity == "warning"
         product.run(product.shared, re.findall(r"`([^`]+)`", finding.remedy)[0])
         while product.run(product.shared, active) and time.monotonic() < deadline:
@@ -262,7 +247,7 @@ def test_generated_columns_are_published_from_18_on(product: Any) -> None:
             product.shared, f"alter table {table} add column twice int generated always as (2 * user_id) stored"
         )
     product.run(product.silo, "drop table app.members")
-    errors = [each for each in found(product) if each.severity == "error"]
+    errors = [each for each in product.findings() if each.severity == "error"]
     assert {each.where.partition(".")[2] for each in errors} <= {"members", "members.twice"}
     if int(product.server.version) < 18:
         assert all("is a generated column" in each.problem for each in errors)
@@ -272,12 +257,12 @@ def test_generated_columns_are_published_from_18_on(product: Any) -> None:
         product.run(product.shared, f"alter publication tailrace add table {table}")
     (remedy,) = {re.findall(r"`([^`]+)`", each.remedy)[0] for each in errors}
     product.run(product.shared, remedy)
-    assert not [each for each in found(product) if each.severity == "error"]
+    assert not [each for each in product.findings() if each.severity == "error"]
 
 
 def test_all_problems_are_found_at_once(product: Any) -> None:
     product.run(product.shared, "drop policy cdc_reads on app.items", "revoke select on app.members from cdc")
     product.run(product.shared, "alter publication tailrace set (publish = 'insert')")
-    problems = " ".join(each.problem for each in found(product))
+    problems = " ".join(each.problem for each in product.findings())
     for part in ("row-level security", "may not read", "does not publish"):
         assert part in problems

@@ -23,7 +23,7 @@ from psycopg import sql
 
 from ingestion.land import RawColumn, RawTable
 from ingestion.postgres import catalog, sync, types
-from ingestion.postgres.connection import session_options
+from ingestion.postgres.connection import connect
 from ingestion.postgres.pgoutput import Changes, Decoder
 from ingestion.postgres.values import NeedsTextError
 from settings import TailraceError, load_settings
@@ -372,7 +372,7 @@ serving: {{publisher_dsn: "postgresql://127.0.0.1/none", reader_dsn: "postgresql
 
     def run(self, *statements: str) -> list[tuple[Any, ...]]:
         """Statements in one session with the settings of a capture; rows of the last."""
-        with psycopg.connect(self.server.superuser_dsn(self.name), options=session_options()) as connection:
+        with connect(self.server.superuser_dsn(self.name)) as connection, connection.transaction():
             for statement in statements:
                 cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
