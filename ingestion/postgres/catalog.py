@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import psycopg
 from psycopg import Cursor
 
 from ingestion.land import RawColumn, RawTable
@@ -39,6 +40,9 @@ select current_setting('server_version_num')::int as version, current_setting('w
     (select to_jsonb(s) || jsonb_build_object('restart', s.restart_lsn - '0/0')
         from pg_replication_slots as s where s.slot_name = %(slot)s) as slot
 """
+_READINGS = 20
+"""How often the catalog is read before giving up: from PostgreSQL 16 on ``pg_get_publication_tables`` fails with
+"could not open relation" when a published table is dropped while it looks."""
 _TYPES = "select oid, typtype::text, typbasetype, typtypmod from pg_type where typtype in ('d', 'e')"
 # One row a table that bears a contract's name. Lists come as text, so that equal ones are read once.
 _RELATIONS = """
@@ -283,10 +287,16 @@ def read_source(
 ) -> Source:
     """The server, and the tables named as ``tables`` in schemas that match ``patterns``. One round trip."""
     values = {"publication": publication, "slot": slot, "names": [table.name for table in tables]}
-    with connection.pipeline():
-        server = connection.execute(_SERVER.encode(), values)
-        types = connection.execute(_TYPES)
-        relations = connection.execute(_RELATIONS.encode(), values)
+    for left in reversed(range(_READINGS)):
+        try:
+            with connection.pipeline():
+                server = connection.execute(_SERVER.encode(), values)
+                types = connection.execute(_TYPES)
+                relations = connection.execute(_RELATIONS.encode(), values)
+            break
+        except psycopg.errors.InternalError_:
+            if not left:
+                raise
     reading = _Reading(patterns)
     return Source(
         server=_rows(server)[0],

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -13,6 +15,7 @@ from uuid import UUID
 import pytest
 
 from ingestion.land import RawColumn, RawTable
+from ingestion.postgres.catalog import discover, read_source
 from settings import TailraceError
 
 TENANT = "00000000-0000-0000-0000-000000000001"
@@ -453,6 +456,25 @@ def test_namespaces_that_are_dropped_while_passes_go_on_leave(product: Any) -> N
             product.run(product.shared, item("app", number), item(schema, 20 + number))
             product.run(product.shared, f"drop schema {schema} cascade", item("t_beta", 30 + number))
     product.assert_equal()
+
+
+def test_the_catalog_is_read_while_published_tables_come_and_go(product: Any) -> None:
+    source, over, connection = product.settings.sources.postgres, threading.Event(), product.connection(product.shared)
+
+    def come_and_go() -> None:
+        for _ in range(60):
+            product.create_schema(product.shared, "t_fleeting")
+            product.run(product.shared, "drop schema t_fleeting cascade")
+        over.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(come_and_go)
+        while not over.is_set() and not done.done():
+            found = read_source(
+                connection, publication=source.publication, slot="tr", patterns=source.schemas, tables=product.tables
+            )
+            assert {"app.items", "t_acme.items"} <= {each.name for each in discover(found, product.tables)}
+        done.result()
 
 
 def test_a_table_that_left_the_publication_stands_as_it_is_and_is_copied_when_it_returns(listed: Any) -> None:
