@@ -44,10 +44,14 @@ class DataClass:
         """Whether anything of it leaves raw."""
         return self.treatment not in ("never_land", "drop")
 
+    @property
+    def label(self) -> str:
+        """The treatment in words: ``generalise to month``."""
+        return f"{self.treatment} to {self.to}" if self.to else self.treatment
+
     def applies_to(self, logical_type: str) -> bool:
         """Whether the treatment can be applied to a column of this ODCS logical type."""
-        label = f"{self.treatment} to {self.to}" if self.to else self.treatment
-        allowed = _APPLIES.get(label)
+        allowed = _APPLIES.get(self.label)
         return allowed is None or logical_type in allowed
 
 
