@@ -36,9 +36,9 @@ _REFUSED = (exp.Columns, exp.ReadCSV, exp.ReadParquet, exp.Placeholder, exp.Para
 _TRANSPARENT = (
     *(exp.Func, exp.Binary, exp.Unary, exp.Predicate, exp.Connector, exp.Tuple, exp.Interval, exp.AtTimeZone),
     *(exp.Distinct, exp.JSONKeyValue, exp.Slice, exp.IgnoreNulls, exp.RespectNulls, exp.Bracket, exp.HavingMax),
-    *(exp.WithinGroup, exp.Collate, exp.Between, exp.In, exp.Alias, exp.Neg),
+    *(exp.Collate, exp.Between, exp.In, exp.Cube, exp.Rollup, exp.GroupingSets),
 )
-_EMPTY = (exp.Literal, exp.Null, exp.Boolean, exp.DataType, exp.Var, exp.JSONPath, exp.CurrentTimestamp, exp.WindowSpec)
+_EMPTY = (exp.Literal, exp.Null, exp.Boolean, exp.DataType, exp.Var, exp.JSONPath, exp.CurrentTimestamp)
 
 
 class UnprovedError(Exception):
@@ -108,7 +108,10 @@ def read(sql: str, tables: Callable[[str, str], Relation | None]) -> Result:
     if len(statements) != 1:
         raise UnprovedError(f"{len(statements)} statements where one query is expected")
     reader = _Reader(tables)
-    shown = reader.query(statements[0], _Scope())
+    try:
+        shown = reader.query(statements[0], _Scope())
+    except (AttributeError, TypeError, ValueError, LookupError, RecursionError) as error:
+        raise UnprovedError(f"a form of SQL that the proof does not know ({type(error).__name__})") from error
     return Result(shown, tuple((clause, value) for clause, value in sorted(reader.looked_at.items())))
 
 
@@ -436,6 +439,9 @@ class _Reader:
                 for part in node.expressions:
                     self._look("order by", self.value(part.this, scope))
                 return _changed(self.value(node.this, scope))
+            case exp.WithinGroup():
+                ordered = [self.value(part.this, scope) for part in node.expression.expressions]
+                return _changed(merged([self.value(node.this, scope), *ordered]))
             case exp.Count():
                 return self._presence(node, scope)
             case exp.Is() if isinstance(node.expression, exp.Null):
@@ -523,6 +529,9 @@ class _Reader:
         if node.args.get("order") is not None:
             for part in node.args["order"].expressions:
                 self._look("window", self.value(part.this, scope))
+        spec = node.args.get("spec")
+        for part in spec.iter_expressions() if spec is not None else ():
+            self._look("window", self.value(part, scope))
 
     def _member(self, node: exp.Expr, scope: _Scope) -> Value:
         document, path = self.value(node.this, scope), node.expression
