@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from pii_policies import keys
+from pii_policies import keys, redaction
 from pii_policies.classes import load_yaml
 from pii_policies.contracts import CONTRACTS_DIR, Column, Contract, Contracts, Table, Value, contract_file
 from settings import ROOT, TailraceError
@@ -28,6 +28,9 @@ RAW_META: Mapping[str, str] = {
     "_ab_cdc_deleted_at": "TIMESTAMPTZ",
 }
 _HEADER = "Generated from pii_policies/contracts/ by `python -m pii_policies compile`; change those, not this."
+_REDACTION_HEADER = (
+    "Generated from the recognisers in pii_policies/redaction.py by `tailrace policy compile`; change those, not this."
+)
 _JSON_TYPE = "{{ 'json' if target.type == 'duckdb' else 'variant' }}"
 _UNATTRIBUTED = "'unattributed'"
 
@@ -36,7 +39,10 @@ def artefacts(contracts: Contracts) -> dict[Path, str]:
     """Every generated file by its path within the repository."""
     macros = Path("dbt_project/macros/generated")
     staging = Path("dbt_project/models/staging")
-    files = {macros / "raw_tables.sql": raw_tables_macro(contracts)}
+    files = {
+        macros / "raw_tables.sql": raw_tables_macro(contracts),
+        macros / "redact.sql": f"{{# {_REDACTION_HEADER} #}}\n{redaction.macro()}",
+    }
     for source, contract in contracts.sources.items():
         files[macros / f"treated_{source}.sql"] = treated_macros(contracts, contract)
         files[staging / source / f"_{source}__sources.yml"] = sources_yml(contract)
@@ -159,10 +165,13 @@ def staging_key(table: Table) -> list[str]:
 def staging_type(column: Column) -> str:
     """The type a column has in staging, on either engine."""
     treatment, to = column.data_class.treatment, column.data_class.to
-    if treatment in ("pseudonymise", "mask") or to == "network":
+    if treatment in ("pseudonymise", "mask", "redact") or to in ("network", "band"):
         return "varchar"
-    if to == "month":
-        return "date"
+    return "date" if to == "month" else _own_type(column)
+
+
+def _own_type(column: Column) -> str:
+    """The type that a column's values have in staging where they are kept."""
     if column.logical_type == "integer":
         return "bigint" if column.type == "VARCHAR" else column.type.lower()
     if column.logical_type == "number":
@@ -181,9 +190,12 @@ def _described(column: Column) -> str:
     note = {
         "pseudonymise": '{{ doc("pseudonym") }}',
         "mask": "Masked.",
-        "generalise": {"network": "Its /24 or /48 network only.", "month": "Its month only."}.get(
-            column.data_class.to or ""
-        ),
+        "redact": "Without what was recognised as personal.",
+        "generalise": {
+            "network": "Its /24 or /48 network only.",
+            "month": "Its month only.",
+            "band": "Its power of ten only.",
+        }.get(column.data_class.to or ""),
     }.get(column.data_class.treatment)
     return f"{column.description} {note}" if note else column.description
 
@@ -380,10 +392,11 @@ def _treated(column: Column) -> _Expression:
             return (text.through("normalise_email") if data_class.normalise == "email" else text).through(
                 "pseudonymise"
             )
-        case "mask":
-            return text.through("mask")
+        case "mask" | "redact":
+            return text.through(data_class.treatment)
         case "generalise":
-            return expression.through(f"generalise_{data_class.to}")
+            whole = text if data_class.to == "network" else _kept(column, value, expression)
+            return whole.through(f"generalise_{data_class.to}")
         case "keep":
             return _kept(column, value, expression)
         case _:
@@ -405,7 +418,7 @@ def _kept(column: Column, value: Value, expression: _Expression) -> _Expression:
         return expression.through("from_utc")
     is_text = value.path is not None or column.type == "VARCHAR"
     if is_text and column.logical_type != "string":
-        return expression.through("parsed", staging_type(column))
+        return expression.through("parsed", _own_type(column))
     return expression.as_text() if column.type in ("UUID", "TIME") else expression
 
 

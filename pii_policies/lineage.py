@@ -49,7 +49,7 @@ class UnprovedError(Exception):
 class Flow:
     """A raw column, or with ``path`` a member of its document, that reached a value.
 
-    ``exact``: the value is the raw one itself, cast perhaps. ``treatments``: those it went through.
+    ``exact``: the value is the raw one itself, read into another type perhaps. ``treatments``: those it went through.
     """
 
     schema: str
@@ -422,8 +422,10 @@ class _Reader:
             case exp.Paren() | exp.Alias() | exp.PropertyEQ() | exp.Kwarg():
                 own = node.expression if isinstance(node, exp.PropertyEQ | exp.Kwarg) else node.this
                 return self.value(own, scope)
-            case exp.Cast() if type(node) is exp.Cast:
-                return self.value(node.this, scope)
+            case exp.Cast() | exp.UnixToTime() | exp.AtTimeZone() | exp.Trim():
+                return self._converted(node, scope)
+            case exp.Nullif() if node.expression == exp.Literal.string(""):
+                return self._converted(node, scope)
             case exp.Subquery() | exp.Select() | exp.SetOperation():
                 return self.query(node, scope).everything
             case exp.Exists():
@@ -474,6 +476,11 @@ class _Reader:
                 inner = _Scope(parent=scope, relations={"": Relation(tuple(names.items()))})
                 results.append(self.value(child.this, inner))
         return _changed(merged(results if isinstance(node, exp.Transform) else [*values, *results]))
+
+    def _converted(self, node: exp.Expr, scope: _Scope) -> Value:
+        """A value read into another type is that value still."""
+        others = [self.value(each, scope) for each in node.iter_expressions() if each is not node.this]
+        return merged([self.value(node.this, scope), *map(_changed, others)])
 
     def _treat(self, treated: treated_sql.Treated, scope: _Scope) -> Value:
         inner = self.value(treated.value, scope)

@@ -19,15 +19,11 @@ from sqlglot import exp
 from settings import ROOT
 
 DIALECT = "duckdb"
-MACROS = ROOT / "dbt_project/macros/treatments"
+MACROS = ROOT / "dbt_project/macros"
+_FILES = ("treatments/*.sql", "generated/redact.sql")
 _VALUE = "__value__"
-# Name of the treatment, as the policy speaks of it -> the macro that applies it.
-_TREATMENTS: Mapping[str, str] = {
-    "pseudonymise": "pseudonymise",
-    "mask": "mask",
-    "generalise_network": "generalise_network",
-    "generalise_month": "generalise_month",
-}
+# Each the name of the macro that applies it.
+_TREATMENTS = ("pseudonymise", "mask", "generalise_network", "generalise_month", "generalise_band", "redact")
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ def rendered(macro: str, argument: str, *, folder: Path = MACROS, dialect: str =
 def _module(folder: Path, dialect: str) -> jinja2.environment.TemplateModule:
     # SQL, not HTML: there is nothing to escape.
     environment = jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])
-    source = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.sql")))
+    source = "\n".join(path.read_text(encoding="utf-8") for glob in _FILES for path in sorted(folder.glob(glob)))
     template = environment.from_string(source)
 
     class Adapter:
@@ -82,10 +78,7 @@ def _module(folder: Path, dialect: str) -> jinja2.environment.TemplateModule:
 
 @lru_cache(maxsize=1)
 def _templates() -> Mapping[str, exp.Expr]:
-    return {
-        treatment: sqlglot.parse_one(rendered(macro, _VALUE), dialect=DIALECT)
-        for treatment, macro in _TREATMENTS.items()
-    }
+    return {treatment: sqlglot.parse_one(rendered(treatment, _VALUE), dialect=DIALECT) for treatment in _TREATMENTS}
 
 
 def _same(template: object, node: object, bound: dict[str, exp.Expr], keys: list[exp.Column]) -> bool:
