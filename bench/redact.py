@@ -68,8 +68,8 @@ def main() -> None:
         "within_goal": median <= GOAL_SECONDS * options.rows / ROWS,
     }
     print(f"{options.rows:,} comments of {LENGTH} characters, {THREADS} threads")
-    used = f"{median:.1f} s, {figures['cpu_seconds']} s of processors"
-    print(f"  in DuckDB's SQL   {figures['rows_a_second']:>9,} rows/s   {used}")
+    took = f"{median:.1f} s, {figures['cpu_seconds']} s of processors"
+    print(f"  in DuckDB's SQL   {figures['rows_a_second']:>9,} rows/s   {took}")
     print(f"  the pure function {figures['python_rows_a_second']:>9,} rows/s")
     print(json.dumps(figures))
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pii_policies import proof_page
-from pii_policies.compile import publication_sql, stale, validate, write
+from pii_policies.artefacts import stale, write
+from pii_policies.compile import publication_sql, validate
 from pii_policies.contracts import load_contracts
 from pii_policies.prove import Proof, prove
 from settings import ROOT, TailraceError
