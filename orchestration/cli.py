@@ -183,6 +183,26 @@ def policy_prove(as_json: Json = False) -> None:
     command.prove(as_json=as_json)
 
 
+@policy_app.command("rotate")
+def policy_rotate(
+    tenants: Annotated[list[str] | None, typer.Argument(help="Ids of tenants; all of them if left out.")] = None,
+    region: RegionOption = None,
+    yes: Yes = False,
+) -> None:
+    """Give tenants a new key for their pseudonyms; the next run re-keys, and what is published stands until then."""
+    from orchestration.commands import policy as command
+
+    command.rotate(tenants=tenants or (), region=region, yes=yes)
+
+
+@policy_app.command("classify")
+def policy_classify(region: RegionOption = None, as_json: Json = False) -> None:
+    """Sample what landed in kept and in unclassified columns, and report what looks personal; no value is shown."""
+    from orchestration.commands import policy as command
+
+    command.classify(region=region, as_json=as_json)
+
+
 @policy_app.command("publication")
 def policy_publication(
     schemas: Annotated[list[str] | None, typer.Argument(help="Schemas of tenants, the directory's first.")] = None,
