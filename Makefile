@@ -16,7 +16,7 @@ DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) 
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres lint bench-cdc bench-redact format compile lock clean
+.PHONY: help setup demo up test test-postgres test-canaries lint bench-cdc bench-redact format compile lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,11 +44,14 @@ test: $(STAMP) lint ## lint, then the whole test suite; no credentials, no netwo
 test-postgres: $(STAMP) ## the capture suite on every PostgreSQL that is present: 15 (if installed), 16, 18 (TAILRACE_TEST_SEEDS=200 for more)
 	@PYTHONPATH=. $(BIN)/python tests/on_every_postgres.py
 
-lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts and compiled artefacts
+test-canaries: $(STAMP) ## unique personal values in every personal column, a whole run, then every byte outside raw searched
+	@$(BIN)/python -W ignore -m tests.canaries
+
+lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts, compiled artefacts and the privacy proof
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
-	@$(BIN)/python -m pii_policies check
+	@$(BIN)/tailrace policy check
 	@$(BIN)/tailrace airbyte manifest --check
 	@$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --disable-progress-bar
 
@@ -63,7 +66,7 @@ format: $(STAMP) ## format Python and SQL
 	@$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests --disable-progress-bar
 
 compile: $(STAMP) ## compile the contracts and treatments into the artefacts kept in the repository
-	@$(BIN)/python -m pii_policies compile
+	@$(BIN)/tailrace policy compile
 	@$(BIN)/tailrace airbyte manifest
 
 lock: $(STAMP) ## pin every dependency anew: hashes, no addresses
