@@ -15,6 +15,8 @@ from settings import TailraceError, postgres_problem
 
 _AHEAD = 24 * 1024 * 1024
 """Bytes of messages that may wait to be landed."""
+_BATCH = 2 * 1024 * 1024
+"""Bytes of messages that are decoded at once: what a processor's cache holds."""
 _SPOOL = 512 * 1024 * 1024
 """Bytes of messages that the server may have to keep on its disk for one call of the slot function."""
 _FIRST, _GROWTH, _MOST = 125_000, 2, 1_000_000
@@ -114,7 +116,7 @@ class Prefetch:
         limit = min(_FIRST, self._messages)
         while not self._stopped:
             count = size = 0
-            with reader.batches(self._query(copy, limit=limit)) as batches:
+            with reader.batches(self._query(copy, limit=limit), batch_bytes=_BATCH) as batches:
                 for batch in batches:
                     count, size = count + batch.num_rows, size + batch.nbytes
                     if not self._put(batch.column(0)):
