@@ -59,9 +59,9 @@ class Prefetch:
             self._ready.clear()
             self._changed.notify_all()
         while self._thread.is_alive():
-            reader = self._reader
-            if reader is not None and not self._done:
-                reader.cancel()
+            with self._changed:
+                if self._reader is not None:
+                    self._reader.cancel()
             self._thread.join(0.1)
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -100,8 +100,13 @@ class Prefetch:
     def _run(self) -> None:
         try:
             with open_reader(self._dsn) as reader:
-                self._reader = reader
-                self._read(reader)
+                with self._changed:
+                    self._reader = reader
+                try:
+                    self._read(reader)
+                finally:
+                    with self._changed:
+                        self._reader = None  # what is being closed cannot be cancelled
         except OSError as error:  # in the middle of a result
             self._error = TailraceError(postgres_problem(self._dsn, error))
         except BaseException as error:
