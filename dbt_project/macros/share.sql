@@ -10,3 +10,24 @@
         end as decimal(9, 6)
     )
 {%- endmacro %}
+
+{#
+    Quotient of two decimals with four places as decimal(18, 6), rounded half away from zero in whole numbers; null where
+    the divisor is null or not above zero.
+#}
+{% macro ratio(dividend, divisor) -%}
+    cast(
+        case
+            when {{ divisor }} > 0
+                then
+                    case when {{ dividend }} < 0 then -1 else 1 end
+                    * cast(
+                        {{ integer_divide(
+                            "(2000000 * abs(cast((" ~ dividend ~ ") * 10000 as decimal(38, 0))) + cast((" ~ divisor
+                            ~ ") * 10000 as decimal(38, 0)))",
+                            "(2 * cast((" ~ divisor ~ ") * 10000 as decimal(38, 0)))"
+                        ) }} as decimal(18, 0)
+                    ) * cast(0.000001 as decimal(7, 6))
+        end as decimal(18, 6)
+    )
+{%- endmacro %}

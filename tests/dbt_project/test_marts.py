@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 import json
 import random
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import pytest
 
 from tests.dbt_project import mrr_oracle, usage_oracle
 from tests.dbt_project.mrr_oracle import History, Movement
-from tests.dbt_project.support import DbtProject, Deployment, Row
+from tests.dbt_project.support import PROJECT, DbtProject, Deployment, Row
 from tests.dbt_project.usage_oracle import START
 
 pytestmark = pytest.mark.xdist_group("dbt")
@@ -23,10 +26,13 @@ LANDED_AT = datetime(2026, 6, 1, tzinfo=UTC)
 TABLES = (
     "intermediate.int_user_activity_daily",
     "intermediate.int_subscription_states",
+    "intermediate.int_subscription_item_periods",
     "marts.dim_tenants",
     "marts.dim_users",
     "marts.fct_usage_daily",
     "marts.fct_mrr_movements",
+    "marts.fct_mrr_daily",
+    "marts.fct_mrr_monthly",
     "rollups.rollup_tenant_usage_daily",
     "rollups.rollup_tenant_feature_adoption_daily",
 )
@@ -75,11 +81,39 @@ def test_mrr_movements_equal_an_independent_computation(
 ) -> None:
     found = deployment.query(
         "select customer_id, currency, day, movement_type, mrr_before, mrr_after from marts.fct_mrr_movements "
-        "where starts_with(customer_id, ?)",
+        "where starts_with(customer_id, ?) and movement_type <> 'fx'",
         f"cus_{seed}_",
     )
     assert {Movement(*row) for row in found} == mrr_oracle.movements(histories[seed])
-    assert {kind for _, _, _, kind, _, _ in found} == {"new", "expansion", "contraction", "churn", "reactivation"}
+
+
+def test_the_histories_hold_every_kind_of_movement(deployment: Deployment) -> None:
+    kinds = {kind for (kind,) in deployment.query("select distinct movement_type from marts.fct_mrr_movements")}
+    assert kinds == {"new", "reactivation", "resumed", "expansion", "contraction", "paused", "churn", "fx"}
+
+
+def test_what_is_held_in_another_currency_is_revalued_each_month(
+    deployment: Deployment, histories: list[History]
+) -> None:
+    """Euro at the rate of the month: a row where the rate moves under what is held, and all changes add up."""
+    with (PROJECT / "seeds" / "fx_rates.csv").open() as file:
+        rates = {row["month"]: Decimal(row["rate"]) for row in csv.DictReader(file) if row["currency"] == "eur"}
+    ((until,),) = deployment.query("select reporting_day from intermediate.int_reporting_day")
+    months = [month for month in (date(2026, 2, 1), date(2026, 3, 1), date(2026, 4, 1)) if month <= until]
+    expected = set()
+    for history in histories:
+        moved = [movement for movement in mrr_oracle.movements(history) if movement.currency == "eur"]
+        for customer, month in itertools.product({movement.customer for movement in moved}, months):
+            earlier = [each for each in moved if each.customer == customer and each.day < month]
+            held = sum((each.after - each.before for each in earlier), Decimal(0))
+            now, before = rates[month.isoformat()], rates[(month - timedelta(days=1)).replace(day=1).isoformat()]
+            if held:
+                expected.add((customer, month, held, _cents(held * now) - _cents(held * before)))
+    found = deployment.query(
+        "select customer_id, day, mrr_after, reporting_change from marts.fct_mrr_movements where movement_type = 'fx'"
+    )
+    assert set(found) == expected
+    assert expected
 
 
 def test_usage_equals_an_independent_count(deployment: Deployment, product: usage_oracle.Product) -> None:
@@ -128,6 +162,10 @@ def test_an_unknown_billing_interval_fails_the_build(tmp_path: Path, dbt: DbtPro
     done = dbt.run("run", "--select", "+int_subscription_states", environment=deployment.paths)
     assert done.returncode == 1
     assert "unknown billing interval: fortnight" in done.stdout
+
+
+def _cents(amount: Decimal) -> Decimal:
+    return amount.quantize(Decimal("0.0001"), ROUND_HALF_UP)
 
 
 def _content(deployment: Deployment, table: str) -> list[str]:

@@ -29,7 +29,7 @@ api_requests as (
 
 ai_requests as (
 
-    select * from {{ ref('stg_app__ai_requests') }}
+    select * from {{ ref('int_ai_requests') }}
 
 ),
 
@@ -94,11 +94,11 @@ all_events as (
     select
         tenant_id,
         'ai' as feature,
-        {{ utc_day('occurred_at') }} as day,
-        user_id as user_key,
+        day,
+        user_key,
         false as is_failure,
-        coalesce(prompt_tokens, 0) + coalesce(completion_tokens, 0) as ai_tokens,
-        coalesce(cost_usd, 0) as ai_cost_usd,
+        prompt_tokens + completion_tokens as ai_tokens,
+        cost_usd as ai_cost_usd,
         is_deleted,
         _extracted_at
     from ai_requests
