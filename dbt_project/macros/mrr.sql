@@ -114,3 +114,8 @@
         "(2 * cast(" ~ total ~ " * 10000 as decimal(38, 0)))"
     ) }}
 {%- endmacro %}
+
+{# An amount with four decimals at a rate of `fx_rates`, rounded half up. #}
+{% macro converted(amount, rate) -%}
+    cast(cast({{ amount }} as decimal(28, 4)) * {{ rate }} as decimal(18, 4))
+{%- endmacro %}

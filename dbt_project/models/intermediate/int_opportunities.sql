@@ -32,7 +32,7 @@ crm_opportunities as (
         lower(deal_currency_code) as currency,
         {{ utc_day('closedate') }} as close_date,
         coalesce(createdate, created_at) as created_at,
-        coalesce(hs_lastmodifieddate, updated_at) as updated_at,
+        coalesce(hs_lastmodifieddate, updated_at, _extracted_at) as updated_at,
         is_deleted or coalesce(archived, false) as is_deleted
     from deals
 
@@ -53,7 +53,7 @@ crm_opportunities as (
         lower(currency_iso_code) as currency,
         close_date,
         created_date as created_at,
-        system_modstamp as updated_at,
+        coalesce(system_modstamp, _extracted_at) as updated_at,
         is_deleted or coalesce(is_in_recycle_bin, false) as is_deleted
     from opportunities
 

@@ -21,7 +21,7 @@ final as (
         status,
         stripe_customer_id,
         created_at,
-        updated_at,
+        coalesce(updated_at, created_at, _extracted_at) as updated_at,
         is_deleted
     from tenants
 

@@ -1,4 +1,4 @@
--- Grain: one row per customer_id, currency and month in which the customer starts with MRR or their MRR moves.
+-- Grain: one row per customer_id, currency and month in which the customer has MRR, is paused, or their MRR moves.
 -- Movements are sums of the days' movements, so that start + movements = end holds in every row, to the last digit.
 -- Built whole on every run, from the movements.
 
@@ -165,7 +165,10 @@ final as (
             summed.customer_id = standings.customer_id
             and summed.currency = standings.currency
             and summed.month = standings.month
-    where summed.has_moved or summed.mrr_end <> 0
+    where
+        summed.has_moved
+        or summed.mrr_end <> 0
+        or standings.mrr_paused > 0
 
 )
 

@@ -137,8 +137,8 @@ converted as (
         case
             when fx_rates.rate is null
                 then
-                    {{ raise_error("'no rate in fx_rates for ' || typed.currency || ', ' || cast(typed.day as varchar)") }}
-            else cast(cast(typed.mrr_after as decimal(28, 4)) * fx_rates.rate as decimal(18, 4))
+                    {{ raise_error("'no rate in fx_rates: ' || typed.currency || ', ' || typed.day") }}
+            else {{ converted('typed.mrr_after', 'fx_rates.rate') }}
         end as reporting_after
     from typed
     left join fx_rates
