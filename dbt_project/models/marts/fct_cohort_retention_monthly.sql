@@ -1,5 +1,5 @@
--- Grain: one row per cohort_month and month: of the customers whose first MRR ever was in cohort_month, who and how much
--- is left when the month ends, in the reporting currency.
+-- Grain: one row per cohort_month and month: of the customers whose first MRR ever was in cohort_month, who and how
+-- much is left when the month ends, in the reporting currency.
 
 with
 
