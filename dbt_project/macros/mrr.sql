@@ -108,11 +108,7 @@
 {%- endmacro %}
 
 {% macro apportioned_e4(whole, upto, total) -%}
-    {{ integer_divide(
-        "(2 * cast(" ~ whole ~ " * 10000 as decimal(38, 0)) * cast(" ~ upto ~ " * 10000 as decimal(38, 0)) + cast("
-        ~ total ~ " * 10000 as decimal(38, 0)))",
-        "(2 * cast(" ~ total ~ " * 10000 as decimal(38, 0)))"
-    ) }}
+    {{ integer_divide("(2 * " ~ e4(whole) ~ " * " ~ e4(upto) ~ " + " ~ e4(total) ~ ")", "(2 * " ~ e4(total) ~ ")") }}
 {%- endmacro %}
 
 {# An amount with four decimals at a rate of `fx_rates`, rounded half up. #}

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from quality.explain import explain
+from settings import TailraceError
 from tests.dbt_project import mrr_oracle, usage_oracle
 from tests.dbt_project.mrr_oracle import History, Movement
 from tests.dbt_project.support import PROJECT, DbtProject, Deployment, Row
@@ -139,6 +141,58 @@ def test_customers_without_a_tenant_are_shown_as_unattributed(deployment: Deploy
     )
     assert set(attributed.values()) == {True, False}
     assert attributed == {customer: _tenant_of(customer) is None for customer in attributed}
+
+
+def test_every_figure_of_usage_explains_itself_down_to_the_landed_rows(
+    deployment: Deployment, product: usage_oracle.Product
+) -> None:
+    rng = random.Random(2)
+    used = product.used()
+    metrics = deployment.query(
+        "select column_name from information_schema.columns where table_name = 'rollup_tenant_usage_daily' "
+        "and column_name not in ('tenant_id', 'day')"
+    )
+    with deployment.connect() as connection:
+        for (metric,), (tenant, day) in itertools.product(metrics, rng.sample(sorted(used), 5)):
+            found = explain(connection, rollup="rollup_tenant_usage_daily", tenant=tenant, day=day, metric=metric)
+            assert found.agrees, (metric, tenant, day, found.cell, found.recounted)
+            assert {figure for _, figure in found.steps} == {found.cell}, metric
+            assert all(row["extracted_at"] >= LANDED_AT and "user" not in row for row in found.rows)
+            if metric == "api_requests":
+                assert len(found.rows) == sum(each.feature == "api" for each in used[tenant, day])
+
+
+def test_a_figure_that_cannot_be_explained_is_refused_by_name(deployment: Deployment) -> None:
+    day = START.date()
+    with deployment.connect() as connection:
+        with pytest.raises(TailraceError, match="rollup_x is not a rollup"):
+            explain(connection, rollup="rollup_x", tenant="t", day=day, metric="events")
+        with pytest.raises(TailraceError, match="no metric users"):
+            explain(connection, rollup="rollup_tenant_usage_daily", tenant="t", day=day, metric="users")
+        with pytest.raises(TailraceError, match="give --feature"):
+            explain(connection, rollup="rollup_tenant_feature_adoption_daily", tenant="t", day=day, metric="events")
+        with pytest.raises(TailraceError, match="no row of this tenant"):
+            explain(connection, rollup="rollup_tenant_usage_daily", tenant="t", day=day, metric="comments")
+
+
+def test_a_break_between_layers_is_a_row_with_both_sides_and_stops_the_build(deployment: Deployment) -> None:
+    tenant, day, counted = deployment.query("select tenant_id, day, comments from marts.fct_usage_daily limit 1")[0]
+    total = deployment.query("select sum(comments) from marts.fct_usage_daily where tenant_id = ?", tenant)[0][0]
+    change = "update marts.fct_usage_daily set comments = ? where tenant_id = ? and day = ?"
+    deployment.query(change, counted + 1, tenant, day)
+    done = deployment.dbt.run(
+        "build", "--select", "rec_totals", "--exclude-resource-type", "unit_test", environment=deployment.paths
+    )
+    deployment.query(change, counted, tenant, day)
+    assert done.returncode == 1
+    assert "assert_layers_agree" in done.stdout
+    breaks = deployment.query(
+        "select comparison, tenant_id, subject, one_side, other_side from reconciliation.rec_totals where is_break"
+    )
+    assert sorted(breaks) == [
+        ("usage: mart to rollup", tenant, "comments", total + 1, total),
+        ("usage: staging to mart", tenant, "comments", total, total + 1),
+    ]
 
 
 def test_incremental_builds_equal_a_full_refresh(deployment: Deployment) -> None:

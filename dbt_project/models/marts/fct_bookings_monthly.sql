@@ -8,7 +8,8 @@ opportunities as (
 
 ),
 
--- What was lost is often deleted in the CRM afterwards; it was lost all the same. What was won and deleted was a mistake.
+-- What was lost is often deleted in the CRM afterwards, and was lost all the same; what was won and deleted was a
+-- mistake.
 closed as (
 
     select

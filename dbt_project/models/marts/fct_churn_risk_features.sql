@@ -1,6 +1,6 @@
--- Grain: one row per tenant_id and as_of_day, the last day of every month and the reporting day, on which the tenant has
--- a subscription that is in force or paused. Every feature is made of what happened up to as_of_day; the label alone
--- looks ahead. Built whole on every run, from daily marts.
+-- Grain: one row per tenant_id and as_of_day, the last day of every month and the reporting day, on which the tenant
+-- has a subscription that is in force or paused. Every feature is made of what happened up to as_of_day; the label
+-- alone looks ahead. Built whole on every run, from daily marts.
 
 with
 

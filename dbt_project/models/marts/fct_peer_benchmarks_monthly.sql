@@ -1,6 +1,6 @@
 -- Grain: one row per tenant_id, month and metric for which the tenant has enough peers: how it compares with them.
--- A peer is another tenant on the same plan. Fewer than var `benchmark_peers` of them, and there is no row: what is shown
--- to one tenant must not tell of another. Quartiles are rounded to two digits, so that no peer's own figure shows.
+-- A peer is another tenant on the same plan. Fewer than var `benchmark_peers` of them, and there is no row: what is
+-- shown to one tenant must not tell of another. Quartiles are rounded to two digits.
 
 with
 
