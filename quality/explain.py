@@ -144,7 +144,7 @@ def _cell(
 def _rows(
     connection: duckdb.DuckDBPyConnection, feature: str, measure: _Measure, tenant: str, day: date
 ) -> list[dict[str, Any]]:
-    """Landed rows of a feature that count, in the days of the measure. ``user``, the product's own id, must not leave."""
+    """Landed rows of a feature that count, in the days of the measure. ``user`` is the product's own id."""
     table, time = _TABLES[feature]
     query = f"""
         select

@@ -195,6 +195,22 @@ def test_a_break_between_layers_is_a_row_with_both_sides_and_stops_the_build(dep
     ]
 
 
+def test_every_change_of_a_closed_month_is_a_restatement(deployment: Deployment) -> None:
+    """Each says what was shown until then, the next one goes on from there, and the last one ends at what is shown now."""
+    keys = "tenant_id, figure, subject, month"
+    restated = deployment.query(f"select * from marts.fct_restatements order by {keys}, restated_at")  # noqa: S608
+    shown = {
+        tuple(key): value
+        for *key, value in deployment.query(f"select {keys}, value from intermediate.int_published_figures")  # noqa: S608
+    }
+    chains = {key: list(rows) for key, rows in itertools.groupby(restated, key=lambda row: row[:4])}
+    assert {key[1] for key in chains} == {"mrr_end", "usage_events", "ai_cost_usd"}
+    for key, rows in chains.items():
+        assert all(before[6] == after[5] for before, after in itertools.pairwise(rows)), key
+        assert rows[-1][6] == shown.get(key), key
+        assert all(row[5] != row[6] and row[7] in {"data", "deleted"} for row in rows), key
+
+
 def test_incremental_builds_equal_a_full_refresh(deployment: Deployment) -> None:
     incremental = {table: _content(deployment, table) for table in TABLES}
     assert all(incremental.values())
