@@ -196,7 +196,7 @@ def test_a_break_between_layers_is_a_row_with_both_sides_and_stops_the_build(dep
 
 
 def test_every_change_of_a_closed_month_is_a_restatement(deployment: Deployment) -> None:
-    """Each says what was shown until then, the next one goes on from there, and the last one ends at what is shown now."""
+    """Each says what was shown until then, the next goes on from there, and the last ends at what is shown now."""
     keys = "tenant_id, figure, subject, month"
     restated = deployment.query(f"select * from marts.fct_restatements order by {keys}, restated_at")  # noqa: S608
     shown = {
