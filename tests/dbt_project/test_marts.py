@@ -20,10 +20,11 @@ from tests.dbt_project import mrr_oracle, usage_oracle
 from tests.dbt_project.mrr_oracle import History, Movement
 from tests.dbt_project.support import PROJECT, DbtProject, Deployment, Row
 from tests.dbt_project.usage_oracle import START
+from tests.seeds import seeds
 
 pytestmark = pytest.mark.xdist_group("dbt")
 
-SEEDS = range(8)
+SEEDS = seeds(8)
 LANDED_AT = datetime(2026, 6, 1, tzinfo=UTC)
 TABLES = (
     "intermediate.int_user_activity_daily",
@@ -92,6 +93,7 @@ def test_mrr_movements_equal_an_independent_computation(
     assert {Movement(*row) for row in found} == mrr_oracle.movements(histories[seed])
 
 
+@pytest.mark.skipif(len(SEEDS) < 8, reason="a few histories need not hold all")
 def test_the_histories_hold_every_kind_of_movement(deployment: Deployment) -> None:
     kinds = {kind for (kind,) in deployment.query("select distinct movement_type from marts.fct_mrr_movements")}
     assert kinds == {"new", "reactivation", "resumed", "expansion", "contraction", "paused", "churn", "fx"}
