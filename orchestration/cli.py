@@ -104,6 +104,24 @@ def sql(query: str, region: RegionOption = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def explain(
+    rollup: str,
+    tenant: Annotated[str, typer.Option("--tenant", help="Id of the tenant.")],
+    day: Annotated[str, typer.Option("--day", help="UTC day, as 2026-01-31.")],
+    metric: Annotated[str, typer.Option("--metric", help="Column of the rollup.")],
+    feature: Annotated[
+        str | None, typer.Option("--feature", help="Part of the product, where the rollup has a row for each.")
+    ] = None,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a figure of a rollup is made of, down to the landed rows and their log positions."""
+    from orchestration.commands import explain as command
+
+    command.run(rollup, tenant=tenant, day=day, metric=metric, feature=feature, region=region, as_json=as_json)
+
+
+@app.command()
 def env(region: RegionOption = None, as_json: Json = False) -> None:
     """Name every DSN, path and address in use; no secret is printed."""
     from orchestration.commands import env as command
