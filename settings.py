@@ -122,6 +122,13 @@ class Residency(_Section):
     unattributed_region: Region = "us"
 
 
+class Privacy(_Section):
+    """Rights of persons: who signs for what was done, and for how long a warehouse keeps what was deleted."""
+
+    receipt_key_env: str = "TAILRACE_RECEIPT_KEY"
+    """variable with 32 random bytes in hex, the secret that receipts are signed with"""
+
+
 class Serving(_Section):
     """Where rollups are published to and read from, and who may read them."""
 
@@ -248,6 +255,7 @@ class Settings(_Section):
     sources: Sources
     serving: Serving
     residency: Residency = Residency()
+    privacy: Privacy = Privacy()
     dagster: Dagster = Dagster()
     airbyte: Airbyte | None = None
     demo: Demo = Demo()
@@ -302,6 +310,11 @@ class Settings(_Section):
     @property
     def quarantine_dir(self) -> Path:
         return self.region_dir / "quarantine"
+
+    @property
+    def privacy_dir(self) -> Path:
+        """Receipts, exports, and what an erasure that was interrupted goes on from; the owner's alone."""
+        return self.region_dir / "privacy"
 
     @property
     def demo_dir(self) -> Path:
