@@ -24,9 +24,11 @@ from pii_policies.treatments import pads
 from warehouse import quote
 
 TOMBSTONES = "tailrace.tombstones"
+GONE_TENANTS = "tailrace.gone_tenants"
 _TABLE = f"""
 create schema if not exists tailrace;
-create table if not exists {TOMBSTONES} (hash varchar not null, tenant_id varchar, receipt varchar not null)
+create table if not exists {TOMBSTONES} (hash varchar not null, tenant_id varchar, receipt varchar not null);
+create table if not exists {GONE_TENANTS} (tenant_id varchar primary key, receipt varchar not null)
 """
 _KEY_TABLE = "create table if not exists vault.tombstone_key (ipad blob not null, opad blob not null)"
 _KEY_BYTES = 32
@@ -53,7 +55,10 @@ def active(con: duckdb.DuckDBPyConnection) -> bool:
         "select 1 from information_schema.tables where table_catalog = current_database() "
         "and table_schema = 'tailrace' and table_name = 'tombstones'"
     ).fetchall()
-    if not known or not con.execute(f"select 1 from {TOMBSTONES} limit 1").fetchall():
+    if not known:
+        return False
+    some = f"select 1 from {TOMBSTONES} union all select 1 from {GONE_TENANTS} limit 1"
+    if not con.execute(some).fetchall():
         return False
     read_key(con)
     return True
@@ -92,22 +97,28 @@ class Verdicts:
         return f"(select {', '.join(['n.*', *more, *tests])} from {relation} as n)"
 
 
-def verdicts(rule: ErasureRule, given: Collection[str], *, unclassified: Collection[str] = ()) -> Verdicts:
+def verdicts(
+    rule: ErasureRule, given: Collection[str], *, unclassified: Collection[str] = (), among: str = TOMBSTONES
+) -> Verdicts:
     """What a rule makes of rows that have the columns ``given``.
 
-    ``unclassified`` are columns of the raw table that no contract knows; they count as personal.
+    ``unclassified`` are columns of the raw table that no contract knows; they count as personal. ``among`` are the
+    tombstones to look for; those of a single person show what is theirs.
     """
     tests: dict[str, str] = {}
     dropped, about = [], []
     named: dict[str, str] = {}
+    if among == TOMBSTONES:
+        tests |= _of_a_gone_tenant(rule, given)
+        dropped += list(tests)
     if set(rule.key) <= set(given):
-        tests["_emptied_before"] = f"{row_hash(rule)} in (select hash from {TOMBSTONES})"
+        tests["_emptied_before"] = f"{row_hash(rule)} in (select hash from {among})"
         about.append("_emptied_before")
     for number, each in enumerate(rule.identifiers):
         if each.column not in given:
             continue
         test = f"_names_{number}"
-        tests[test] = _matches(rule, each, given)
+        tests[test] = _matches(rule, each, given, among)
         if each.keyed or (each.subject and rule.erased_whole):
             dropped.append(test)
             continue
@@ -126,15 +137,30 @@ def _any(tests: Sequence[str]) -> str:
     return f"coalesce({' or '.join(tests)}, false)" if tests else "false"
 
 
-def _matches(rule: ErasureRule, identifier: Identifier, given: Collection[str]) -> str:
+def gone_hash(label: str, key: str) -> str:
+    """The tombstone of a row that went with its tenant: what refers to it has no other way to tell whose it was."""
+    return hashed(f"gone:{label}", key)
+
+
+def _of_a_gone_tenant(rule: ErasureRule, given: Collection[str]) -> dict[str, str]:
+    tests = {}
+    if rule.tenant is not None and set(rule.tenant_columns) <= set(given):
+        tests["_tenant_gone"] = f"{rule.tenant} in (select tenant_id from {GONE_TENANTS})"
+    for number, (column, label, key) in enumerate(rule.owners):
+        if column in given:
+            tests[f"_owner_gone_{number}"] = f"{gone_hash(label, key)} in (select hash from {TOMBSTONES})"
+    return tests
+
+
+def _matches(rule: ErasureRule, identifier: Identifier, given: Collection[str], among: str) -> str:
     """The identifier is a tombstone's. Unresolved, a row's tenant could be the tombstone's: then it counts."""
     found = hashed(identifier.kind, identifier.sql)
-    anywhere = f"{found} in (select hash from {TOMBSTONES})"
+    anywhere = f"{found} in (select hash from {among})"
     if rule.tenant is None or not (rule.own_tenant or identifier.kind == EMAIL):
         return anywhere
     if not set(rule.tenant_columns) <= set(given):
         return anywhere
-    scoped = f"({found}, {rule.tenant}) in (select (hash, tenant_id) from {TOMBSTONES} where tenant_id is not null)"
+    scoped = f"({found}, {rule.tenant}) in (select (hash, tenant_id) from {among} where tenant_id is not null)"
     return f"(coalesce({scoped}, false) or ({rule.tenant} is null and {anywhere}))"
 
 
@@ -146,6 +172,8 @@ def screened(
     ``flags`` begins the names of columns that say that another is not given: an emptied value is given, as empty.
     """
     found = verdicts(rule, given, unclassified=unclassified)
+    if not found.tests:
+        return relation
     replaced = []
     for column, (condition, rest) in found.emptied.items():
         name = quote(column)

@@ -193,7 +193,7 @@ def upsert(
 def screen(con: duckdb.DuckDBPyConnection, table: RawTable, relation: str, given: Collection[str]) -> str:
     """The relation, without what ``forgetting`` keeps out of raw; itself where nobody is to be forgotten."""
     rule = table.erasure
-    if rule is None or not rule.concerns_people or not forgetting.active(con):
+    if rule is None or not (rule.concerns_people or rule.tenant) or not forgetting.active(con):
         return relation
     strange = [column.name for column in table.columns if column.name not in rule.classified]
     return forgetting.screened(rule, relation, given, unclassified=strange, flags=UNCHANGED)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,6 +28,9 @@ app = typer.Typer(
 airbyte_app = typer.Typer(help="Airbyte as code: what it lands is declared in tailrace.yml.", no_args_is_help=True)
 app.add_typer(airbyte_app, name="airbyte")
 
+privacy_app = typer.Typer(help="Rights of persons and of tenants; each leaves a signed receipt.", no_args_is_help=True)
+app.add_typer(privacy_app, name="privacy")
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, for machines.")]
 RegionOption = Annotated[str | None, typer.Option("--region", help="us or eu; the deployment this command speaks of.")]
 Tenants = Annotated[int | None, typer.Option("--tenants", min=4, help="Tenants of the sample company, both regions.")]
@@ -34,6 +38,10 @@ Days = Annotated[int | None, typer.Option("--days", min=1, help="Days the compan
 Follow = Annotated[bool, typer.Option("--follow", help="Land the product's changes as they commit, until Ctrl-C.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="The same seed makes the same company.")]
 Database = Annotated[str | None, typer.Option("--database", help="One product database; all of them if left out.")]
+TenantOption = Annotated[str, typer.Option("--tenant", help="Id or slug of the tenant.")]
+SubjectOption = Annotated[
+    str, typer.Option("--subject", help="Any identifier of the person: user id, e-mail, Stripe customer, CRM contact.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -153,6 +161,35 @@ def airbyte_manifest(
     from orchestration.commands import airbyte as command
 
     command.manifest(region=region, check=check, server=server)
+
+
+@privacy_app.command("erase")
+def privacy_erase(
+    tenant: TenantOption, subject: SubjectOption, region: RegionOption = None, as_json: Json = False
+) -> None:
+    """Erase a person from raw, marts, files and every byte; nothing that lands later brings them back."""
+    from orchestration.commands import privacy as command
+    from privacy.erase import erase
+
+    command.exercise(
+        lambda rights: erase(rights, tenant=tenant, subject=subject), title="erasure", region=region, as_json=as_json
+    )
+
+
+@privacy_app.command("resume")
+def privacy_resume(region: RegionOption = None, as_json: Json = False) -> None:
+    """End what was interrupted."""
+    from orchestration.commands import privacy as command
+
+    command.resume(region=region, as_json=as_json)
+
+
+@privacy_app.command("verify")
+def privacy_verify(receipt: Path, region: RegionOption = None, as_json: Json = False) -> None:
+    """Check a receipt's hash, its signature, and the chain of those before it."""
+    from orchestration.commands import privacy as command
+
+    command.verify(receipt, region=region, as_json=as_json)
 
 
 def main() -> None:

@@ -72,6 +72,16 @@ def forget_results(settings: Settings) -> None:
     (settings.dbt_target_dir / "run_results.json").unlink(missing_ok=True)
 
 
+def build(settings: Settings) -> None:
+    """Build everything, with its data tests. The caller holds the writer's lease. Raises TailraceError."""
+    ensure_manifest(settings)
+    forget_results(settings)
+    try:
+        _dbt(settings, [*build_arguments(), *location_arguments(settings)])
+    except TailraceError:
+        raise TailraceError(f"dbt: {build_problem(settings)}") from None
+
+
 def build_problem(settings: Settings) -> str:
     """Which models and tests the last build failed on; dbt's own words, which may quote a row, stay in its log."""
     try:

@@ -60,6 +60,8 @@ class ErasureRule:
     """the key's columns as normalised text"""
     tenant: str | None
     tenant_columns: tuple[str, ...]
+    owners: tuple[tuple[str, str, str], ...]
+    """(column, ``schema.table``, key as text): the rows of other tables that tell whose this one is"""
     own_tenant: bool
     """the tenant is part of the key, so identifiers are a tenant's; elsewhere only e-mails are"""
     is_subject: bool
@@ -71,6 +73,11 @@ class ErasureRule:
     @property
     def label(self) -> str:
         return f"{self.schema}.{self.table}"
+
+    @property
+    def lookups(self) -> int:
+        """How many other tables have to be asked, one after the other, for a row's tenant."""
+        return (self.tenant or "").count("select max(")
 
     @property
     def concerns_people(self) -> bool:
@@ -91,6 +98,12 @@ def erasure_rule(contracts: Contracts, table: Table) -> ErasureRule:
         key_sql=tuple(_normalised(f'n."{column.name}"', column, "") for column in table.key_columns),
         tenant=_tenant(contracts, table, "n"),
         tenant_columns=tuple(dict.fromkeys(path.value.column for path in paths)),
+        owners=tuple(
+            (path.value.column, f"{target.schema}.{target.name}", _read("n", path.value))
+            for path in paths
+            if path.target is not None
+            for target in [contracts.table(*path.target)]
+        ),
         own_tenant=any(path.value == Value(column=name) for path in paths for name in table.key),
         is_subject=bool(table.subject),
         erased_whole=table.erased_whole,
@@ -100,10 +113,15 @@ def erasure_rule(contracts: Contracts, table: Table) -> ErasureRule:
     )
 
 
+def erasure_rules(contracts: Contracts) -> dict[str, ErasureRule]:
+    """``schema.table`` → rule, of every table that lands."""
+    rules = [erasure_rule(contracts, table) for source in contracts.sources for table in contracts.raw_tables(source)]
+    return {rule.label: rule for rule in rules}
+
+
 def erasure_map(contracts: Contracts) -> dict[str, ErasureRule]:
-    """``schema.table`` → rule, of every table that lands and whose rows can be a person's."""
-    rules = (erasure_rule(contracts, table) for source in contracts.sources for table in contracts.raw_tables(source))
-    return {rule.label: rule for rule in rules if rule.concerns_people}
+    """The rules of tables whose rows can be a person's."""
+    return {label: rule for label, rule in erasure_rules(contracts).items() if rule.concerns_people}
 
 
 def normalised_email(expression: str) -> str:

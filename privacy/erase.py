@@ -12,10 +12,7 @@ Killed anywhere, it is gone on with by the same command, or by ``resume``, and e
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,15 +20,14 @@ from typing import Any
 import duckdb
 
 from ingestion import forgetting
-from pii_policies import Contracts, load_contracts
-from pii_policies.erasure import ErasureRule, erasure_map
+from pii_policies.erasure import ErasureRule
 from privacy import files, journal, ledger, people, receipts, stores
 from privacy.journal import Journal
-from settings import Settings, TailraceError
-from warehouse import DuckDBWarehouse, positions, transaction
+from privacy.rights import Rights, head
+from settings import TailraceError
+from warehouse import positions, transaction
 from warehouse.failpoints import failpoint
 
-Progress = Callable[[str], None]
 RULES = (
     "the person's own records, and rows whose key names the person, are deleted",
     "rows about the person keep what concerns the business and lose every personal value",
@@ -42,30 +38,6 @@ NOT_REACHED = (
     "what other people wrote about the person, named under `mentions` where an identifier is in it",
     "backups of this machine's disks, and files that somebody copied out of the deployment's folder",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rights:
-    """What exercising a right needs. ``rebuild`` builds, publishes, and writes the analytics file."""
-
-    settings: Settings
-    warehouse: DuckDBWarehouse
-    rebuild: Callable[[Progress], None]
-    actor: str
-    progress: Progress = lambda text: None
-
-    @property
-    def contracts(self) -> Contracts:
-        return load_contracts()
-
-    @property
-    def rules(self) -> Mapping[str, ErasureRule]:
-        return erasure_map(self.contracts)
-
-    def personal(self, identifiers: Sequence[tuple[str, str]]) -> list[str]:
-        """The identifiers that name a person and no business record that stands, such as a customer of Stripe."""
-        kept = {rule.source for rule in self.rules.values() if rule.is_subject and not rule.erased_whole}
-        return sorted({value for kind, value in identifiers if kind not in kept})
 
 
 def erase(rights: Rights, *, tenant: str, subject: str) -> Path:
@@ -102,7 +74,7 @@ def _begin(rights: Rights, *, tenant: str, subject: str) -> Journal | Path:
         requested = datetime.now(UTC).isoformat(timespec="seconds")
         hold = ledger.held(con, tenant=tenant, identifiers=person.identifiers)
         if hold is not None:
-            body = _head(rights, "erasure", receipt, tenant, named, requested)
+            body = head(rights, "erasure", receipt, tenant, named, requested)
             path = receipts.issue(rights.settings, {**body, "outcome": "refused", "reason": hold.reason})
             ledger.record(
                 con,
@@ -217,7 +189,7 @@ def _prove(rights: Rights, begun: Journal) -> Path:
         done = journal.steps(con, begun.receipt)
     found = files.holding(settings, searched)
     body = {
-        **_head(rights, begun.kind, begun.receipt, begun.tenant, begun.subject_hash, begun.requested_at),
+        **head(rights, begun.kind, begun.receipt, begun.tenant, begun.subject_hash, begun.requested_at),
         "outcome": "done",
         "rules": list(RULES),
         "steps": [{"step": step, "at": at, "result": result} for step, (result, at) in done.items()],
@@ -255,29 +227,3 @@ def _once(rights: Rights, begun: Journal, step: str, act: Callable[[], Any]) -> 
     value = act()
     with rights.warehouse.writer(f"erasure: {step}", on_wait=rights.progress) as con, transaction(con):
         journal.store(con, begun.receipt, step, value if value is not None else True)
-
-
-def _head(rights: Rights, kind: str, receipt: str, tenant: str, subject: str, requested: str) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "receipt": receipt,
-        "region": rights.settings.region,
-        "tenant": tenant,
-        "subject": subject,
-        "requested_at": requested,
-        "actor": rights.actor,
-    }
-
-
-def operator() -> str:
-    """Who runs this command, as the system knows them."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
-
-
-def read_receipt(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -16,7 +16,7 @@ import pyarrow as pa
 from ingestion import land
 from pii_policies import load_contracts
 from pii_policies.keys import ensure_keys_for_raw
-from privacy.erase import Rights
+from privacy.rights import Rights
 from settings import Settings, load_settings
 from warehouse import DuckDBWarehouse, open_warehouse, positions, quote, transaction
 
@@ -126,7 +126,13 @@ class Home:
         self.built = 0
 
     def rights(self) -> Rights:
-        return Rights(settings=self.settings, warehouse=self.warehouse, rebuild=self.build, actor="a test")
+        return Rights(
+            settings=self.settings,
+            warehouse=self.warehouse,
+            rebuild=self.build,
+            resync=lambda progress: self.sync(),
+            actor="a test",
+        )
 
     def seed(self) -> None:
         self.sync()
