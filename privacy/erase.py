@@ -21,7 +21,7 @@ import duckdb
 
 from ingestion import forgetting
 from pii_policies.erasure import ErasureRule
-from privacy import files, journal, ledger, people, receipts, stores
+from privacy import aside, files, journal, ledger, people, receipts, stores
 from privacy.journal import Journal
 from privacy.rights import Rights, head
 from settings import TailraceError
@@ -46,8 +46,7 @@ def erase(rights: Rights, *, tenant: str, subject: str) -> Path:
     Raises TailraceError for a subject nobody knows, and, its receipt written, for one under a legal hold.
     """
     receipts.signing_key(rights.settings)
-    begun = _begin(rights, tenant=tenant, subject=subject)
-    return begun if isinstance(begun, Path) else finish(rights, begun)
+    return finish(rights, begin(rights, kind="erasure", tenant=tenant, subject=subject))
 
 
 def resume(rights: Rights) -> list[Path]:
@@ -55,25 +54,34 @@ def resume(rights: Rights) -> list[Path]:
     return [finish(rights, each) for each in list(journal.unfinished(rights.settings.privacy_dir))]
 
 
-def _begin(rights: Rights, *, tenant: str, subject: str) -> Journal | Path:
-    """The journal of a new erasure of this person, or of the one that was interrupted; the receipt of a refusal."""
+def begin(rights: Rights, *, kind: str, tenant: str, subject: str) -> Journal:
+    """The journal of a new erasure or restriction of this person, or of the one that was interrupted.
+
+    Raises TailraceError for a subject nobody knows, and, the receipt of its refusal written, for one under a hold.
+    """
     directory = rights.settings.privacy_dir
     with rights.warehouse.writer("erasure: finding", on_wait=rights.progress) as con:
         forgetting.prepare(con)
         tenant = people.check_tenant(con, tenant)
         named = ledger.subject_hash(con, tenant, subject)
         for each in journal.unfinished(directory):
-            if each.subject_hash == named:
+            if each.subject_hash == named and each.kind == kind:
                 return each
+        ledger.prepare(con)
+        restriction = aside.is_restricted(con, named)
+        if restriction is not None:
+            raise TailraceError(
+                f"{kind}: processing is restricted under {restriction}; `tailrace privacy lift {restriction}` first"
+            )
         person = people.find(con, rights.rules, tenant=tenant, subject=subject)
         if not person.identifiers:
             raise TailraceError(
-                "erasure: nobody is known by that identifier in this tenant; check it, or give another one of theirs"
+                f"{kind}: nobody is known by that identifier in this tenant; check it, or give another one of theirs"
             )
         receipt = receipts.new_id()
         requested = datetime.now(UTC).isoformat(timespec="seconds")
         hold = ledger.held(con, tenant=tenant, identifiers=person.identifiers)
-        if hold is not None:
+        if hold is not None and kind == "erasure":
             body = head(rights, "erasure", receipt, tenant, named, requested)
             path = receipts.issue(rights.settings, {**body, "outcome": "refused", "reason": hold.reason})
             ledger.record(
@@ -89,7 +97,7 @@ def _begin(rights: Rights, *, tenant: str, subject: str) -> Journal | Path:
             raise TailraceError(f"erasure: refused by legal hold {hold.id} ({hold.reason}); the receipt is {path}")
         begun = Journal(
             receipt=receipt,
-            kind="erasure",
+            kind=kind,
             tenant=tenant,
             subject_hash=named,
             requested_at=requested,
@@ -131,6 +139,8 @@ def take_out(rights: Rights, begun: Journal) -> None:
     schemas = [contract.schema for contract in rights.contracts.sources.values()]
     with rights.warehouse.writer("erasure", on_wait=rights.progress) as con:
         forgetting.read_key(con)
+        if begun.kind == "restriction" and journal.result(con, begun.receipt, "raw") is None:
+            aside.keep_aside(con, rights, begun)
         if journal.result(con, begun.receipt, "quarantine") is None:
             present = people.landed(con)
             known = {label: rule for label, rule in rules.items() if label in present}

@@ -93,13 +93,13 @@ def verify(path: Path, *, trusted: str | None = None) -> Verified:
     ``trusted`` is the public key, in hex, that receipts must be signed with; without it a receipt is checked against
     the key that it names. Raises TailraceError when the file is no receipt.
     """
-    body = _read(path)
+    body = read(path)
     problems = _problems(path.name, body, trusted)
     by_hash = {}
     for each in sorted(path.parent.glob("*.json")):
         if each != path:
             try:
-                other = _read(each)
+                other = read(each)
             except TailraceError as error:
                 problems.append(str(error))
                 continue
@@ -142,7 +142,8 @@ def _problems(name: str, body: dict[str, Any], trusted: str | None) -> list[str]
     return problems
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """A receipt's text. Raises TailraceError when it is none."""
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -154,7 +155,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _last_hash(directory: Path) -> str:
     """The hash that no other receipt has as its previous: the end of the chain."""
-    bodies = [_read(path) for path in sorted(directory.glob("*.json"))]
+    bodies = [read(path) for path in sorted(directory.glob("*.json"))]
     followed = {body["previous"] for body in bodies}
     ends = [str(body["hash"]) for body in bodies if body["hash"] not in followed]
     return ends[-1] if ends else _GENESIS

@@ -28,7 +28,7 @@ class Scrubbed:
     emptied: int
 
 
-def _columns(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[str]:
+def columns_of(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[str]:
     rows = con.execute(
         "select column_name from information_schema.columns where table_catalog = current_database() "
         "and table_schema = ? and table_name = ? order by ordinal_position",
@@ -64,7 +64,7 @@ def touched_ids(con: duckdb.DuckDBPyConnection, rules: Mapping[str, ErasureRule]
 
 
 def _verdicts(con: duckdb.DuckDBPyConnection, rule: ErasureRule, name: str) -> forgetting.Verdicts:
-    given = _columns(con, rule.schema, name)
+    given = columns_of(con, rule.schema, name)
     strange = [c for c in given if c not in rule.classified and not c.startswith(("_airbyte_", "_ab_cdc_"))]
     return forgetting.verdicts(rule, given, unclassified=strange)
 
@@ -167,6 +167,22 @@ def scrub_built(con: duckdb.DuckDBPyConnection, raw_schemas: Iterable[str], valu
             done.append(Scrubbed(table=f"{schema}.{table}", deleted=int(rows[0][0]), emptied=0))
     con.execute("drop table _gone")
     return done
+
+
+def count_built(con: duckdb.DuckDBPyConnection, raw_schemas: Iterable[str], values: Sequence[str]) -> dict[str, int]:
+    """``schema.table`` → rows outside of raw that hold one of ``values``."""
+    found: dict[str, int] = {}
+    con.execute("create or replace temp table _gone (value varchar)")
+    con.execute("insert into _gone select unnest(?::varchar[])", [list(values)])
+    for schema, table, columns in built_tables(con, raw_schemas):
+        if (schema, table) == ("main", "_gone"):
+            continue
+        holds = " or ".join(_holds(con, schema, table, column) for column in columns)
+        (count,) = con.execute(f"select count(*) from {quote(schema)}.{quote(table)} as n where {holds}").fetchall()[0]
+        if count:
+            found[f"{schema}.{table}"] = int(count)
+    con.execute("drop table _gone")
+    return found
 
 
 def _holds(con: duckdb.DuckDBPyConnection, schema: str, table: str, column: str) -> str:

@@ -124,6 +124,7 @@ class Home:
         self.settings = settings
         self.warehouse: DuckDBWarehouse = open_warehouse(settings)
         self.built = 0
+        self.source = sources()
 
     def rights(self) -> Rights:
         return Rights(
@@ -146,7 +147,7 @@ class Home:
                 with transaction(con):
                     for table in contracts.raw_tables(source):
                         land.ensure_table(con, land.raw_table(table))
-            for (source, name), rows in (sources() if tables is None else tables).items():
+            for (source, name), rows in (self.source if tables is None else tables).items():
                 with transaction(con):
                     raw = land.raw_table(contracts.table(source, name))
                     land.upsert(
@@ -180,11 +181,14 @@ class Home:
                 f"""
                 create schema if not exists staging; create schema if not exists marts;
                 create schema if not exists snapshots;
-                create table if not exists staging.comments (tenant_id varchar, id varchar, author_id varchar);
-                insert into staging.comments select c.tenant_id::varchar, c.id::varchar, {person}
-                    from raw_app.comments c
+                create table if not exists staging.comments (tenant_id varchar, id varchar, author_id varchar,
+                    stamp timestamptz);
+                create or replace temp table fresh as select c.tenant_id::varchar as tenant_id, c.id::varchar as id,
+                    {person} as author_id, c._airbyte_extracted_at as stamp from raw_app.comments c
                     left join vault.tenant_keys k on k.tenant_id = c.tenant_id::varchar
-                    where c.id::varchar not in (select id from staging.comments);
+                    where c._airbyte_extracted_at > coalesce((select max(stamp) from staging.comments), '1970-01-01');
+                delete from staging.comments where id in (select id from fresh);
+                insert into staging.comments select * from fresh;
                 create or replace table marts.usage as select tenant_id, count(*) as comments,
                     count(distinct author_id) as authors from staging.comments group by all;
                 create table if not exists snapshots.users (tenant_id varchar, email varchar, valid_from timestamptz);
