@@ -42,6 +42,7 @@ TenantOption = Annotated[str, typer.Option("--tenant", help="Id or slug of the t
 SubjectOption = Annotated[
     str, typer.Option("--subject", help="Any identifier of the person: user id, e-mail, Stripe customer, CRM contact.")
 ]
+IntoOption = Annotated[str, typer.Option("--into", help="Id or slug of the tenant that has the rows now.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -174,6 +175,128 @@ def privacy_erase(
     command.exercise(
         lambda rights: erase(rights, tenant=tenant, subject=subject), title="erasure", region=region, as_json=as_json
     )
+
+
+@privacy_app.command("export")
+def privacy_export(
+    tenant: TenantOption, subject: SubjectOption, region: RegionOption = None, as_json: Json = False
+) -> None:
+    """Write all that raw holds of a person, and of nobody else, to a JSON file."""
+    from orchestration.commands import privacy as command
+
+    command.export(tenant=tenant, subject=subject, region=region, as_json=as_json)
+
+
+@privacy_app.command("rectify")
+def privacy_rectify(
+    tenant: TenantOption, subject: SubjectOption, region: RegionOption = None, as_json: Json = False
+) -> None:
+    """Land what was corrected at the source, build on it, and name every copy that is stale."""
+    from orchestration.commands import privacy as command
+    from privacy.rectify import rectify
+
+    command.exercise(
+        lambda rights: rectify(rights, tenant=tenant, subject=subject), title="correct", region=region, as_json=as_json
+    )
+
+
+@privacy_app.command("restrict")
+def privacy_restrict(
+    tenant: TenantOption, subject: SubjectOption, region: RegionOption = None, as_json: Json = False
+) -> None:
+    """Keep a person's rows aside: nothing is computed from them until `lift`."""
+    from orchestration.commands import privacy as command
+    from privacy.restrict import restrict
+
+    command.exercise(
+        lambda rights: restrict(rights, tenant=tenant, subject=subject),
+        title="restrict",
+        region=region,
+        as_json=as_json,
+    )
+
+
+@privacy_app.command("lift")
+def privacy_lift(receipt: str, region: RegionOption = None, as_json: Json = False) -> None:
+    """End the restriction of this receipt id; the rows come back as they were."""
+    from orchestration.commands import privacy as command
+    from privacy.restrict import lift
+
+    command.exercise(lambda rights: lift(rights, receipt=receipt), title="lift", region=region, as_json=as_json)
+
+
+@privacy_app.command("hold")
+def privacy_hold(
+    tenant: TenantOption,
+    reason: Annotated[str, typer.Option("--reason", help="Stands on the receipt of every refusal; name nobody in it.")],
+    subject: Annotated[str | None, typer.Option("--subject", help="A person; the whole tenant if left out.")] = None,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Forbid erasure, of a person by whatever identifier, or of a whole tenant."""
+    from orchestration.commands import privacy as command
+
+    command.hold(tenant=tenant, subject=subject, reason=reason, region=region, as_json=as_json)
+
+
+@privacy_app.command("release")
+def privacy_release(hold: str, region: RegionOption = None, as_json: Json = False) -> None:
+    """Lift a legal hold."""
+    from orchestration.commands import privacy as command
+
+    command.release(hold, region=region, as_json=as_json)
+
+
+@privacy_app.command("offboard")
+def privacy_offboard(tenant: TenantOption, region: RegionOption = None, as_json: Json = False) -> None:
+    """Destroy a tenant's key and erase every row of it."""
+    from orchestration.commands import privacy as command
+    from privacy.tenants import offboard
+
+    command.exercise(lambda rights: offboard(rights, tenant=tenant), title="offboard", region=region, as_json=as_json)
+
+
+@privacy_app.command("merge")
+def privacy_merge(tenant: TenantOption, into: IntoOption, region: RegionOption = None, as_json: Json = False) -> None:
+    """After the product gave a tenant's rows to another: take away what is left of it."""
+    from orchestration.commands import privacy as command
+    from privacy.tenants import merge
+
+    command.exercise(
+        lambda rights: merge(rights, tenant=tenant, into=into), title="merge", region=region, as_json=as_json
+    )
+
+
+@privacy_app.command("split")
+def privacy_split(tenant: TenantOption, into: IntoOption, region: RegionOption = None, as_json: Json = False) -> None:
+    """After the product gave some of a tenant's rows to a new one: take away what they left behind."""
+    from orchestration.commands import privacy as command
+    from privacy.tenants import split
+
+    command.exercise(
+        lambda rights: split(rights, tenant=tenant, into=into), title="split", region=region, as_json=as_json
+    )
+
+
+@privacy_app.command("move-region")
+def privacy_move_region(
+    tenant: TenantOption,
+    to: Annotated[str, typer.Option("--to", help="The region that the tenant moves to.")],
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """After the product moved a tenant to another region: take away what is left of it in this one."""
+    from orchestration.commands import privacy as command
+
+    command.move(tenant=tenant, to=to, region=region, as_json=as_json)
+
+
+@privacy_app.command("readmit")
+def privacy_readmit(tenant: TenantOption, region: RegionOption = None, as_json: Json = False) -> None:
+    """Let a tenant that left land again, under a new key."""
+    from orchestration.commands import privacy as command
+
+    command.readmit(tenant, region=region, as_json=as_json)
 
 
 @privacy_app.command("resume")

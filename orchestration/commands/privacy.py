@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
+from ingestion import forgetting
 from orchestration import console
 from orchestration.rights import rights_of
 from privacy import erase as erasing
-from privacy import receipts
+from privacy import export as exporting
+from privacy import ledger, people, receipts, tenants
 from privacy.rights import Rights
-from settings import TailraceError, load_settings
+from settings import Region, TailraceError, load_settings
 
 
 def exercise(act: Callable[[Rights], Path | list[Path]], *, title: str, region: str | None, as_json: bool) -> None:
@@ -33,6 +35,65 @@ def exercise(act: Callable[[Rights], Path | list[Path]], *, title: str, region: 
 
 def resume(*, region: str | None, as_json: bool) -> None:
     exercise(erasing.resume, title="erasures that were interrupted", region=region, as_json=as_json)
+
+
+def export(*, tenant: str, subject: str, region: str | None, as_json: bool) -> None:
+    """Show where the export is; what is in it is for the person alone."""
+    settings = load_settings(region=region)
+    with console.step("export", quiet=as_json) as progress:
+        path, receipt = exporting.export(rights_of(settings, progress=progress), tenant=tenant, subject=subject)
+    if as_json:
+        console.emit_json({"path": str(path), "receipt": str(receipt)})
+    else:
+        console.out.print(f"{path}; receipt {receipt}", soft_wrap=True)
+
+
+def hold(*, tenant: str, subject: str | None, reason: str, region: str | None, as_json: bool) -> None:
+    rights = rights_of(load_settings(region=region))
+    with rights.warehouse.writer("legal hold") as con:
+        forgetting.prepare(con)
+        tenant = people.check_tenant(con, tenant)
+        identifiers = None
+        if subject is not None:
+            identifiers = exporting.known_person(con, rights, tenant=tenant, subject=subject).identifiers
+        id = f"hold-{receipts.new_id()}"
+        ledger.hold(con, id=id, tenant=tenant, identifiers=identifiers, reason=reason)
+        ledger.record(con, actor=rights.actor, action="hold", outcome="done", tenant=tenant, detail=id)
+    _tell({"hold": id}, f"{id}: erasure is refused until `tailrace privacy release {id}`", as_json=as_json)
+
+
+def release(id: str, *, region: str | None, as_json: bool) -> None:
+    rights = rights_of(load_settings(region=region))
+    with rights.warehouse.writer("legal hold") as con:
+        if not ledger.release(con, id):
+            raise TailraceError(f"{id}: no such legal hold; refusals name theirs")
+        ledger.record(con, actor=rights.actor, action="release", outcome="done", detail=id)
+    _tell({"released": id}, f"{id} is lifted", as_json=as_json)
+
+
+def move(*, tenant: str, to: str, region: str | None, as_json: bool) -> None:
+    if to not in get_args(Region):
+        raise TailraceError(f"--to {to}: no region; there are {', '.join(get_args(Region))}")
+    target = cast(Region, to)
+    exercise(
+        lambda rights: tenants.move_region(rights, tenant=tenant, to=target),
+        title="move",
+        region=region,
+        as_json=as_json,
+    )
+
+
+def readmit(tenant: str, *, region: str | None, as_json: bool) -> None:
+    version = tenants.readmit(rights_of(load_settings(region=region)), tenant=tenant)
+    said = f"{tenant} may land again, under version {version} of its key; `tailrace resnapshot` brings its rows"
+    _tell({"tenant": tenant, "key_version": version}, said, as_json=as_json)
+
+
+def _tell(body: dict[str, Any], line: str, *, as_json: bool) -> None:
+    if as_json:
+        console.emit_json(body)
+    else:
+        console.out.print(line, soft_wrap=True)
 
 
 def verify(path: Path, *, region: str | None, as_json: bool) -> None:
