@@ -291,12 +291,34 @@ def privacy_move_region(
     command.move(tenant=tenant, to=to, region=region, as_json=as_json)
 
 
+@privacy_app.command("retain")
+def privacy_retain(region: RegionOption = None, as_json: Json = False) -> None:
+    """Empty what is past the days of its class; the daily job does the same."""
+    from orchestration.commands import privacy as command
+
+    command.retain(region=region, as_json=as_json)
+
+
 @privacy_app.command("readmit")
 def privacy_readmit(tenant: TenantOption, region: RegionOption = None, as_json: Json = False) -> None:
     """Let a tenant that left land again, under a new key."""
     from orchestration.commands import privacy as command
 
     command.readmit(tenant, region=region, as_json=as_json)
+
+
+@privacy_app.command("request")
+def privacy_request(
+    kind: Annotated[str, typer.Argument(help="erase, export, rectify, restrict or offboard.")],
+    tenant: TenantOption,
+    subject: Annotated[str, typer.Option("--subject", help="Any identifier of the person; none for offboard.")] = "",
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Leave it to the Dagster job privacy_<kind>, whose configuration and log name nobody."""
+    from orchestration.commands import privacy as command
+
+    command.request(kind, tenant=tenant, subject=subject, region=region, as_json=as_json)
 
 
 @privacy_app.command("resume")

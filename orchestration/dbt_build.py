@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from privacy.residency import check_residency
 from settings import Settings, TailraceError
 
 _WATCHED = (".sql", ".yml", ".yaml", ".md", ".csv")
@@ -61,7 +62,9 @@ def ensure_manifest(settings: Settings) -> Path:
             began = time.time()
             _dbt(settings, ["parse", *location_arguments(settings)])
             following = manifest.with_suffix(".next")
-            shutil.copyfile(settings.dbt_target_dir / "manifest.json", following)
+            parsed = settings.dbt_target_dir / "manifest.json"
+            check_residency(json.loads(parsed.read_text(encoding="utf-8")))
+            shutil.copyfile(parsed, following)
             os.utime(following, (began, began))  # a file that is edited meanwhile is newer
             os.replace(following, manifest)
     return manifest

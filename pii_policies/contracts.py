@@ -21,7 +21,8 @@ Whom a row is about: ``subject`` lists the columns by which a row is known as on
 was merged into, its e-mail addresses). Other tables refer to persons by columns of the classes ``person_identifier``
 and ``email``, and by tenant paths that lead to a subject; ``about`` names those of them whose person the row's other
 personal columns are about, all of them if it is left out. ``erasure: empty`` keeps a subject's row, without its
-personal values, where the row is a business record as well; otherwise it goes.
+personal values, where the row is a business record as well; otherwise it goes. ``retainFrom`` is the column from
+which on the days count that a class is retained, the row's last change if it is left out.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ _PHYSICAL: Mapping[str, tuple[str, ...]] = {
 _ELEMENTS = frozenset(
     {"VARCHAR", "UUID", "SMALLINT", "INTEGER", "BIGINT", "DECIMAL", "FLOAT", "DOUBLE", "BOOLEAN", "DATE"}
 )
-_TABLE_PROPERTIES = frozenset({"tenantPath", "grows", "derivedFrom", "rowFilter", "subject", "about", "erasure"})
+_TABLE_PROPERTIES = frozenset(
+    {"tenantPath", "grows", "derivedFrom", "rowFilter", "subject", "about", "erasure", "retainFrom"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,8 @@ class Table:
     subject: tuple[str, ...] = ()
     about: tuple[str, ...] | None = None
     erased_whole: bool = True
+    retain_from: str = "_ab_cdc_updated_at"
+    """raw column from which on the retention of a class counts"""
 
     @property
     def label(self) -> str:
@@ -282,6 +287,7 @@ def _table(file: str, source: str, schema: str, entry: dict[str, Any], classes: 
         row_prefix=prefix,
         subject=_names(custom.get("subject", []), f"{place}: subject"),
         about=_names(custom["about"], f"{place}: about") if "about" in custom else None,
+        retain_from=_identifier(str(custom.get("retainFrom", "_ab_cdc_updated_at")), f"{place}: retainFrom"),
         erased_whole=_erasure(custom.get("erasure", "row"), place) == "row",
     )
 
@@ -381,6 +387,8 @@ def _check_table(contracts: Contracts, table: Table) -> None:
             _check_value(origin, column.derived, f"{place}.{column.staged_as}: transformLogic")
     if table.row_prefix is not None:
         _check_value(origin, Value(column=table.row_prefix[0]), f"{place}: rowFilter")
+    if table.retain_from != "_ab_cdc_updated_at":
+        _check_value(table, Value(column=table.retain_from), f"{place}: retainFrom")
     for name in (*table.subject, *(table.about or ())):
         _check_value(table, Value(column=name), f"{place}: subject, about")
     _resolve(contracts, table, seen=())

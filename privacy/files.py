@@ -58,14 +58,15 @@ def exports_naming(settings: Settings, values: Sequence[str]) -> list[Path]:
 def holding(settings: Settings, values: Iterable[str]) -> list[str]:
     """Files of the deployment, by their path within its folder, whose bytes hold one of ``values``.
 
-    As written and in lower case. The journal of an erasure under way is not one of them: it goes with the erasure.
+    As written and in lower case. The request and the journal of what is under way are not among them: they go with it.
     """
     searched = [value for value in values if len(value) >= SHORTEST]
     found = []
     for folder, _, names in os.walk(settings.region_dir):
         for name in sorted(names):
             path = Path(folder) / name
-            if path.is_file() and not path.is_symlink() and not is_journal(path) and _holds(path, searched):
+            passing = is_journal(path) or path.parent.name == "requests"
+            if path.is_file() and not path.is_symlink() and not passing and _holds(path, searched):
                 found.append(str(path.relative_to(settings.region_dir)))
     return sorted(found)
 

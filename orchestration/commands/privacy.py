@@ -12,7 +12,7 @@ from orchestration import console
 from orchestration.rights import rights_of
 from privacy import erase as erasing
 from privacy import export as exporting
-from privacy import ledger, people, receipts, tenants
+from privacy import ledger, people, receipts, requests, retention, tenants
 from privacy.rights import Rights
 from settings import Region, TailraceError, load_settings
 
@@ -87,6 +87,20 @@ def readmit(tenant: str, *, region: str | None, as_json: bool) -> None:
     version = tenants.readmit(rights_of(load_settings(region=region)), tenant=tenant)
     said = f"{tenant} may land again, under version {version} of its key; `tailrace resnapshot` brings its rows"
     _tell({"tenant": tenant, "key_version": version}, said, as_json=as_json)
+
+
+def retain(*, region: str | None, as_json: bool) -> None:
+    exercise(
+        lambda rights: [path for path in [retention.enforce(rights)] if path is not None],
+        title="retention",
+        region=region,
+        as_json=as_json,
+    )
+
+
+def request(kind: str, *, tenant: str, subject: str, region: str | None, as_json: bool) -> None:
+    path = requests.wait(load_settings(region=region), kind, {"tenant": tenant, "subject": subject})
+    _tell({"request": str(path)}, f"{path} waits for the job privacy_{kind}", as_json=as_json)
 
 
 def _tell(body: dict[str, Any], line: str, *, as_json: bool) -> None:
