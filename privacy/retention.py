@@ -52,10 +52,11 @@ def enforce(rights: Rights, *, now: datetime | None = None) -> Path | None:
     What is built from it follows with the next run: the rows count as changed. Returns the receipt's path.
     """
     now = now or datetime.now(UTC)
-    receipts.signing_key(rights.settings)
     with rights.warehouse.writer("retention", on_wait=rights.progress) as con:
         forgetting.prepare(con)
         due = overdue(con, rights.contracts, now=now)
+        if due:
+            receipts.signing_key(rights.settings)
         receipt = receipts.new_id()
         with transaction(con):
             at = positions.stamp(con)

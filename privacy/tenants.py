@@ -24,6 +24,7 @@ from pii_policies.keys import TABLE as KEYS_TABLE
 from pii_policies.treatments import pads
 from privacy import files, journal, ledger, people, receipts, stores
 from privacy.rights import Rights, head
+from quality.rollup_gate import expect_fewer
 from settings import Region, TailraceError
 from warehouse import positions, quote, transaction
 
@@ -246,7 +247,12 @@ def _clear_raw(con: duckdb.DuckDBPyConnection, rights: Rights, tenant: str) -> l
 
 def _clear_built(con: duckdb.DuckDBPyConnection, rights: Rights, tenant: str) -> list[dict[str, Any]]:
     schemas = [contract.schema for contract in rights.contracts.sources.values()]
-    return [vars(each) for each in stores.scrub_built(con, schemas, [tenant])]
+    done = stores.scrub_built(con, schemas, [tenant])
+    for each in done:
+        schema, _, name = each.table.partition(".")
+        if schema == "rollups":
+            expect_fewer(con, name, each.deleted)
+    return [vars(each) for each in done]
 
 
 def _live_rows(con: duckdb.DuckDBPyConnection, rights: Rights, tenant: str) -> dict[str, int]:
