@@ -240,9 +240,25 @@ def _clear_raw(con: duckdb.DuckDBPyConnection, rights: Rights, tenant: str) -> l
                     [f"left with {tenant}"],
                 )
             each = stores.scrub(con, rule, name, receipt=f"left with {tenant}", at=at)
-            if each.deleted or each.emptied:
-                done.append(vars(each))
+            named = _empty_documents(con, rule, relation, tenant)
+            if each.deleted or each.emptied or named:
+                done.append({**vars(each), "emptied": each.emptied + named})
     return done
+
+
+def _empty_documents(con: duckdb.DuckDBPyConnection, rule: ErasureRule, relation: str, tenant: str) -> int:
+    """Documents and texts that name the tenant in rows that no path leads from to it; how many rows."""
+    names = [f"contains(lower(n.{quote(each.column)}::varchar), $tenant)" for each in rule.emptied]
+    if not names:
+        return 0
+    changes = ", ".join(
+        f"{quote(each.column)} = case when {name} then {each.rest or 'null'} else n.{quote(each.column)} end"
+        for each, name in zip(rule.emptied, names, strict=True)
+    )
+    rows = con.execute(
+        f"update {relation} as n set {changes} where {' or '.join(names)}", {"tenant": tenant}
+    ).fetchall()
+    return int(rows[0][0])
 
 
 def _clear_built(con: duckdb.DuckDBPyConnection, rights: Rights, tenant: str) -> list[dict[str, Any]]:

@@ -152,3 +152,11 @@ def test_a_tenant_that_moves_is_in_the_other_region_alone(
     keys = [each.query("select ipad from vault.tenant_keys where tenant_id = ?", A) for each in (home, eu)]
     assert keys[0] == [(None,)]
     assert keys[1] != keys[0]
+
+
+def test_a_document_that_only_mentions_a_tenant_loses_it_with_the_tenant(home: Home) -> None:
+    stray = {"id": "evt_2", "type": "coupon.created", "created": 1, "data": '{"object": {"note": "' + A + '"}}'}
+    home.sync({("stripe", "events"): [stray]})
+    path = offboard(home.rights(), tenant="alpha")
+    assert receipt(path)["left"] == {}
+    assert home.query("select id from raw_stripe.events") == [("evt_2",)]
