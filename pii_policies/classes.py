@@ -36,6 +36,8 @@ class DataClass:
     meaning: str
     normalise: Literal["email"] | None = None
     to: Generalisation | None = None
+    retain_days: int | None = None
+    """days after which raw loses the value; None: as long as the row lives"""
 
     @property
     def lands(self) -> bool:
@@ -84,10 +86,10 @@ def _data_class(file: str, name: str, entry: object) -> DataClass:
     place = f"{file}: class {name}"
     if not isinstance(entry, dict):
         raise TailraceError(f"{place}: not a mapping; write {{treatment: …, meaning: …}}")
-    unknown = set(entry) - {"treatment", "meaning", "normalise", "to"}
+    unknown = set(entry) - {"treatment", "meaning", "normalise", "to", "retain_days"}
     if unknown:
         raise TailraceError(
-            f"{place}: unknown key {min(map(str, unknown))}; known are treatment, meaning, normalise, to"
+            f"{place}: unknown key {min(map(str, unknown))}; known are treatment, meaning, normalise, to, retain_days"
         )
     treatment: Any = entry.get("treatment")
     if treatment not in get_args(Treatment):
@@ -100,4 +102,7 @@ def _data_class(file: str, name: str, entry: object) -> DataClass:
     meaning = entry.get("meaning")
     if not isinstance(meaning, str) or not meaning:
         raise TailraceError(f"{place}: no meaning; say in a sentence what belongs to it")
-    return DataClass(name=name, treatment=treatment, meaning=meaning, normalise=normalise, to=to)
+    days = entry.get("retain_days")
+    if days is not None and (not isinstance(days, int) or isinstance(days, bool) or days < 1 or treatment == "keep"):
+        raise TailraceError(f"{place}: retain_days is a number of days from 1, of a class that is not kept")
+    return DataClass(name=name, treatment=treatment, meaning=meaning, normalise=normalise, to=to, retain_days=days)
