@@ -29,6 +29,7 @@ _PURE = frozenset(
         *("json_extract_path", "json_extract_path_text", "json_keys", "json_array_length", "nfc_normalize", "hash"),
         *("first", "last", "any_value", "mode", "list", "histogram", "entropy", "base64", "hex", "md5_number", "chr"),
         *("string_split", "string_split_regex", "regexp_split_to_array", "reverse", "ord", "unicode", "bit_length"),
+        *("to_years", "to_months", "to_days", "to_hours", "to_minutes", "to_seconds", "to_microseconds"),
         *("is_histogram_other_bin", "levenshtein", "jaccard", "damerau_levenshtein", "jaro_similarity", "greatest"),
     }
 )
