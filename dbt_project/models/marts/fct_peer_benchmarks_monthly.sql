@@ -1,5 +1,5 @@
 -- Grain: one row per tenant_id, month and metric for which the tenant has enough peers: how it compares with them.
--- A peer is another tenant on the same plan. Fewer than var `benchmark_peers` of them, and there is no row: what is
+-- A peer is another tenant on the same plan. Fewer than var `k_anonymity` of them, and there is no row: what is
 -- shown to one tenant must not tell of another. Quartiles are rounded to two digits.
 
 with
@@ -105,7 +105,7 @@ final as (
         cast(round(median, 2) as decimal(18, 4)) as peers_median,
         cast(round(upper_quartile, 2) as decimal(18, 4)) as peers_upper_quartile
     from compared
-    where peers >= {{ var('benchmark_peers') }}
+    where peers >= {{ k_anonymity() }}
 
 )
 
