@@ -130,6 +130,8 @@ class Stream(_Part):
     """events that tell that a record is gone"""
     residency: Residency = Residency()
     nested: tuple[Nested, ...] = ()
+    omit: tuple[str, ...] = ()
+    """fields that are known and not wanted: they neither land nor count as unclassified"""
     keeps: bool = False
     """whether rows stay when a list no longer shows them: what the source forgets stays true"""
     paginator: Paginator | None = None
@@ -165,7 +167,7 @@ class Connector(_Part):
     reconcile_hours: int = Field(default=168, ge=0)
     """how often everything is read whole and compared"""
     omit: tuple[str, ...] = ()
-    """fields of any record that say nothing: they neither land nor count as unclassified"""
+    """the same of every stream"""
     feed: Feed | None = None
     streams: dict[str, Stream]
 

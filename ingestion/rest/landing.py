@@ -119,15 +119,16 @@ class Lander:
         report: SyncReport,
         progress: Progress | None = None,
         account: str = "",
-        omit: Iterable[str] = (),
+        omit: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         """``source`` names the contract whose tables are the streams.
 
-        ``account`` tells rows of several accounts apart, in ``_airbyte_meta``; ``omit`` are fields that say nothing.
+        ``account`` tells rows of several accounts apart, in ``_airbyte_meta``; ``omit`` are, a
+        stream, fields that are known and not wanted.
         """
         tables = contracts.raw_tables(source)
         self.account = account
-        self._omit = frozenset(omit)
+        self._omit = omit or {}
         self.tables = {table.name: raw_table(table) for table in tables}
         self.residency = residency
         self.report = report
@@ -155,7 +156,8 @@ class Lander:
     def row(self, stream: str, fields: Mapping[str, Any]) -> dict[str, str | None]:
         """The landing columns of an object as text, which the raw table casts to its types."""
         known = self._classified[stream]
-        strange = [name for name in fields if name not in known and name not in self._omit]
+        omitted = self._omit.get(stream, frozenset())
+        strange = [name for name in fields if name not in known and name not in omitted]
         row = {name: _text(fields.get(name), is_json=is_json) for name, is_json in self._columns[stream]}
         if strange:
             self.report.unclassified.setdefault(stream, Counter()).update(strange)

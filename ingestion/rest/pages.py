@@ -92,9 +92,10 @@ class Lists:
     def rest_of(self, path: str, after: str | None, expand: Sequence[str] = ()) -> Iterator[list[Json]]:
         """What a list at ``path`` holds after the record ``after``."""
         how = self._connector.paginator
+        path, own = _split(path)
         more = True
         while more:
-            query = [*_size(how, how.size), *((self._connector.expand_param, name) for name in expand)]
+            query = [*own, *_size(how, how.size), *((self._connector.expand_param, name) for name in expand)]
             if after is not None:
                 query.append((how.after_param, after))
             answer = self._client.get(path, query)

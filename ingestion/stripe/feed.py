@@ -8,6 +8,7 @@ Otherwise the object itself is asked for. Each run looks back for events that ca
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -17,9 +18,11 @@ from ingestion.rest.client import ApiError, Json, RestClient
 from ingestion.rest.connector import Connector, reference
 from ingestion.rest.engine import Reading
 from ingestion.rest.landing import Change, Lander
+from ingestion.stripe import meters
 from ingestion.stripe.report import StripeReport
 
 EVENTS = "events"
+METERED = "meter_event_summaries"
 # Events of customers who live in another region now; a refund names its charge only.
 _ABROAD = """(
     with abroad as (select subject from tailrace.residency where source = 'stripe' and not ours)
@@ -85,6 +88,10 @@ class StripeReading(Reading):
         self.lander.tombstone_where(con, EVENTS, f"id in {_ABROAD}", [], generation=self.position["generation"])
         con.execute(f"update raw_stripe.events set data = null, request = null where id in {_ABROAD}")  # noqa: S608
 
+    def clocks(self) -> dict[str, datetime]:
+        """Stripe's clock is that of its events: a sandbox lives in another time."""
+        return {**super().clocks(), "feed": datetime.fromtimestamp(self.position.get("upto") or 0, UTC)}
+
     # records
 
     def place(self, stream: str, item: Json) -> Callable[[Mapping[str, str | None], bool], Change]:
@@ -116,6 +123,22 @@ class StripeReading(Reading):
                 self._apply(waiting)
                 waiting = []
         self._apply(waiting)
+        if self.is_time_for(METERED):
+            self._read_meters()
+
+    def _read_meters(self) -> None:
+        """The use of days that are new, and of those for which more may have come."""
+        look_back = int(self.connector.streams[METERED].properties["look_back_days"])
+        oldest = int(self.lander.value("meters", "min(created)", "true", []) or self.position["upto"])
+        now = max(int(self.clocks()["ours"].timestamp()), self.position["upto"])
+        since, until = meters.window(self.position, now=now, look_back_days=look_back, oldest=oldest)
+        wanted = meters.pairs(self.lander, since=since)
+        for one in meters.summaries(self.client, self.pool, wanted, since=since, until=until):
+            self.take(METERED, one)
+            if self.batch.size >= landing.BATCH:
+                self.land({})
+        # by the feed's clock: a later reading must not miss what a sandbox does in its own time
+        self.land({"metered": self.position["upto"], **self.was_read(METERED)})
 
     def _apply(self, events: list[Json]) -> None:
         """Land events that were not seen yet, oldest first, and what they tell."""
