@@ -129,15 +129,15 @@ class StripeApi:
             body = self._retrieve(KINDS[path[0]], path[1])
         elif path[0] == "invoices" and path[2:] == ["lines"]:
             lines = self._live("invoice", path[1])["lines"]["data"]
-            return _embedded(lines, form, expand, url=f"/v1/invoices/{path[1]}/lines")
+            return self._embedded(lines, form, expand, url=f"/v1/invoices/{path[1]}/lines")
         elif path[0] == "billing/meters" and path[2:] == ["event_summaries"]:
             return self._money.summaries(path[1], form)
         elif path[0] == "credit_notes" and path[2:] == ["lines"]:
             lines = self._live("credit_note", path[1])["lines"]["data"]
-            return _embedded(lines, form, expand, url=f"/v1/credit_notes/{path[1]}/lines")
+            return self._embedded(lines, form, expand, url=f"/v1/credit_notes/{path[1]}/lines")
         elif path == ["subscription_items"]:
             items = self._live("subscription", form.required("subscription"))["items"]["data"]
-            return _embedded(items, form, expand, url="/v1/subscription_items")
+            return self._embedded(items, form, expand, url="/v1/subscription_items")
         else:
             raise _unknown(request)
         form.done()
@@ -260,6 +260,21 @@ class StripeApi:
         if not isinstance(found, dict):
             raise StripeError(f"This property cannot be expanded ({'.'.join(path)}).", param="expand")
         return self._expand(found, rest) if rest else found
+
+    def _embedded(self, members: Sequence[Json], form: Form, expand: Sequence[Sequence[str]], *, url: str) -> str:
+        """A page of a list that is stored within its owner."""
+        limit, after, before = _window(form)
+        form.done()
+        ids = [member["id"] for member in members]
+        if (cursor := after or before) is not None and cursor not in ids:
+            raise missing("line", cursor, param="starting_after" if after else "ending_before", status=400)
+        if before is not None:
+            upto = ids.index(before)
+            page, more = members[max(0, upto - limit) : upto], upto > limit
+        else:
+            start = ids.index(after) + 1 if after is not None else 0
+            page, more = members[start : start + limit], len(members) > start + limit
+        return dumps(self._expanded({"object": "list", "data": list(page), "has_more": more, "url": url}, expand))
 
     # writes
 
@@ -633,21 +648,3 @@ def _cut(body: str) -> str:
         return {name: cut(member, inside=True) for name, member in value.items()}
 
     return dumps(cut(json.loads(body), inside=False))
-
-
-def _embedded(members: Sequence[Json], form: Form, expand: Sequence[Sequence[str]], *, url: str) -> str:
-    """A page of a list that is stored within its owner."""
-    if expand:
-        raise StripeError("This list cannot be expanded.", param="expand")
-    limit, after, before = _window(form)
-    form.done()
-    ids = [member["id"] for member in members]
-    if (cursor := after or before) is not None and cursor not in ids:
-        raise missing("line", cursor, param="starting_after" if after else "ending_before", status=400)
-    if before is not None:
-        upto = ids.index(before)
-        page, more = members[max(0, upto - limit) : upto], upto > limit
-    else:
-        start = ids.index(after) + 1 if after is not None else 0
-        page, more = members[start : start + limit], len(members) > start + limit
-    return dumps({"object": "list", "data": list(page), "has_more": more, "url": url})

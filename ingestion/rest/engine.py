@@ -247,7 +247,8 @@ class Reading:
         first = whole["why"] == "first"
         if whole["why"] != "comparison":
             self.report.mode = "full"
-            self.report.note = None if first else whole["why"]
+            if not first:
+                self.report.note = "; ".join(filter(None, [self.report.note, self.lander.account, whole["why"]]))
         else:
             self.report.mode = "comparison"
         before = self.report.landed + self.report.deleted

@@ -55,6 +55,7 @@ class StripeReading(Reading):
         self._version = version
         self._anchored: list[str] = []
         self._recent: dict[str, int] = {}
+        self._unread: list[int] = []
 
     # the whole
 
@@ -116,13 +117,16 @@ class StripeReading(Reading):
             self.position = self.position | {"again": again}
             return
         waiting: list[Json] = []
-        self._recent = {}
+        self._recent, self._unread = {}, []
         for events in self._since(back if back is not None and self._holds(back) else None):
             waiting += events
             if len(waiting) >= landing.BATCH:
                 self._apply(waiting)
                 waiting = []
         self._apply(waiting)
+        if set(self._unread) - set(self.position["skipped"].get(EVENTS, [])):
+            self.position = self.position | {"again": "an event of the feed cannot be read"}
+            return
         if self.is_time_for(METERED):
             self._read_meters()
 
@@ -179,7 +183,9 @@ class StripeReading(Reading):
             self._recent = {key: created for key, created in self._recent.items() if created >= back["created"]}
 
         def then(con: duckdb.DuckDBPyConnection) -> None:
-            if old:  # what is older than the next run looks back need not be known any more
+            if (
+                old and newest["created"] >= upto
+            ):  # what is older than the next run looks back need not be known any more
                 seen.forget(con, *self._told)
                 seen.add(con, *self._told, self._recent)
             else:
@@ -222,13 +228,12 @@ class StripeReading(Reading):
             if back is None:
                 return
             yield [first]
-        more = True
-        while more:
-            events, more = self.lists.newer(EVENTS, back)
-            if not events:
-                return
-            back = events[0]["id"]
-            yield events[::-1]
+        while back is not None:
+            page = self.lists.newer(EVENTS, back)
+            self._unread += page.passed
+            if page.records:
+                yield page.records[::-1]
+            back = page.after
 
     def _older(self, upto: int) -> str | None:
         """An event that is older than ``upto`` by the overlap; None if the feed holds none."""
