@@ -326,7 +326,7 @@ class Reading:
             if spec.cursor.kind != "created" or window is None or not self.is_time_for(name):
                 continue
             since = self._created_since(name)
-            newest = since
+            newest = known = self.position["created"].get(name, -1)
             for page in self.lists.walk(name, query=[(window.at_or_after, str(since))] if since else ()):
                 for item in page.records:
                     self.take_safely(name, item)
@@ -334,7 +334,8 @@ class Reading:
                 self._skip(name, page.passed)
                 if self.batch.size >= landing.BATCH:
                     self.land({})
-            self.land({"created": self.position["created"] | {name: newest}, **self.was_read(name)})
+            if self.batch.size or newest > known or spec.cursor.every_hours:
+                self.land({"created": self.position["created"] | {name: newest}, **self.was_read(name)})
 
     def _created_since(self, name: str) -> int:
         cursor = self.connector.streams[name].cursor

@@ -145,10 +145,10 @@ class Lander:
         """Create what is missing in the warehouse; the stored position of each of ``streams``."""
         with self._writer() as con, transaction(con):
             for table in self.tables.values():
-                _classify(con, table)
+                present = present_columns(con, table)
+                _classify(con, table, present)
                 ensure_table(con, table)
                 known = {column.name for column in table.columns} | {name for name, _ in META} | table.excluded
-                present = present_columns(con, table)
                 self._restrict(table.name, [n for n, kind in present.items() if n not in known and kind == RESTRICTED])
             self.residency.ensure(con)
             return {stream: positions.read(con, self._source, stream) for stream in streams}
@@ -359,9 +359,8 @@ class Lander:
         self.tables[stream] = replace(table, columns=columns, personal=table.personal | set(fresh))
 
 
-def _classify(con: duckdb.DuckDBPyConnection, table: RawTable) -> None:
+def _classify(con: duckdb.DuckDBPyConnection, table: RawTable, present: Mapping[str, str]) -> None:
     """Give columns that landed restricted, and that the contract classifies now, their type."""
-    present = present_columns(con, table)
     for column in table.columns:
         if present.get(column.name) == RESTRICTED and column.duck_type != RESTRICTED:
             name = quote(column.name)
