@@ -26,10 +26,6 @@ from tests.ingestion.salesforce.support import (
 )
 from tests.ingestion.salesforce.test_sync import LONG, WHOLE, position
 
-FAULTS = ("429", "500", "503", "request_limit", "session", "timeout", "truncated", "garbled", "duplicate")
-# Requests of each way that a fault may strike, by a part of their path.
-STRUCK = {"query": ("query",), "bulk": ("jobs/query", "results")}
-
 
 def live_on(org: Org) -> None:
     org.pass_time(LONG)
@@ -43,36 +39,6 @@ def _table(name: str) -> Any:
     from tests.ingestion.salesforce.support import TABLES
 
     return next(table for table in TABLES if table.name == name)
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_loses_and_doubles_nothing(
-    org: Org,
-    deployment: Deployments,
-    waits: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    fault: str,
-    way: str,
-) -> None:
-    monkeypatch.setitem(PatientSession.__init__.__kwdefaults__, "timeout", 5.0 if fault != "timeout" else 0.5)
-    settings, warehouse = deployment(org.url, bulk_from=WAYS[way], without="[User, Campaign, Event, Task]")
-    faults = [
-        {"kind": fault, "on": on, "skip": skip, "retry_after": "3", "seconds": 1.0}
-        for on in STRUCK[way]
-        for skip in (1, 4, 6)
-    ]
-    names = ("Account", "Contact", "Lead", "Opportunity", "OpportunityLineItem")
-    for _ in range(2):
-        org.do("behave", page=4)
-        org.do("faults", faults=faults)
-        report = salesforce.sync(settings, warehouse)
-        assert_equal(warehouse, org, names=names, calculated=False)
-        if fault not in ("duplicate", "session"):
-            assert report.retries > 0
-        live_on(org)
-    if fault in ("429", "503", "request_limit"):
-        assert "3" in waits, "Retry-After is followed"
 
 
 CHILD = """
