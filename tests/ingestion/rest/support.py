@@ -183,6 +183,7 @@ def sync_in_a_process(settings: Settings, source: str) -> subprocess.Popen[bytes
     code = (
         f"import sys\nimport ingestion.{source} as source\nfrom settings import load_settings\n"
         "from warehouse import open_warehouse\nfrom pathlib import Path\nsource.BATCH = 10\n"
+        "from ingestion.rest import landing\nlanding.BATCH = 10\n"
         "settings = load_settings(config_path=Path(sys.argv[1]))\nsource.sync(settings, open_warehouse(settings))\n"
     )
     return subprocess.Popen([sys.executable, "-c", code, str(settings.config_path)], cwd=ROOT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -303,13 +304,22 @@ def test_faults_lose_and_double_nothing(
     assert_equal(warehouse, account)
 
 
-def test_fields_without_a_contract_are_counted_and_do_not_land(account: Account, deployment: Deployments) -> None:
+def test_a_field_without_a_contract_is_named_and_lands_restricted(account: Account, deployment: Deployments) -> None:
     settings, warehouse = deployment(stripe=account.api.url)
     report = stripe.sync(settings, warehouse)
-    assert report.unclassified["customers"]["object"] == len(account.all("customers"))
+    customers = account.all("customers")
+    assert report.unclassified["customers"]["preferred_locales"] == len(customers)
+    assert "object" not in report.unclassified["customers"], "what says nothing is left out by name"
+    rows = live_rows(warehouse, "raw_stripe.customers")
+    for customer in customers:
+        assert json.loads(rows[customer["id"]]["preferred_locales"]) == customer["preferred_locales"]
+    account.api.form(f"/v1/customers/{customers[0]['id']}", method="DELETE")
+    stripe.sync(settings, warehouse)
     with warehouse.reader() as con:
-        names = {row[0] for row in con.execute("describe raw_stripe.customers").fetchall()}
-    assert not names & set(report.unclassified["customers"])
+        gone = con.execute(
+            "select preferred_locales from raw_stripe.customers where id = ?", [customers[0]["id"]]
+        ).fetchone()
+    assert gone == (None,), "it may be personal, so a deleted row loses it"
 
 
 def test_a_refused_key_is_told_in_one_line_without_the_key(
