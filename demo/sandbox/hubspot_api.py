@@ -113,7 +113,7 @@ class HubSpotApi:
             raise _unknown()
         identifier = _identifier(rest[0])
         if request.method == "GET":
-            record = self._store.get(kind, identifier, archived=_query(request).get("archived") == "true")
+            record = self._store.get(kind, identifier, archived=_query(request).get("archived", "").lower() == "true")
             return Answer(200, dumps(self._shown(record, _View(request))))
         with self._store.transaction():
             if request.method == "PATCH":
@@ -128,7 +128,7 @@ class HubSpotApi:
         most = HISTORY_CAP if view.history else 100
         limit = _whole(query.get("limit", "10"), "limit", least=1, most=most)
         after = _whole(query.get("after", "0"), "after", least=0)
-        found = self._store.page(kind, after=after, archived=query.get("archived") == "true", limit=limit + 1)
+        found = self._store.page(kind, after=after, archived=query.get("archived", "").lower() == "true", limit=limit + 1)
         answer: Json = {"results": [self._shown(record, view) for record in found[:limit]]}
         if len(found) > limit:
             last = str(found[limit - 1].id)
@@ -164,7 +164,7 @@ class HubSpotApi:
             history=_texts(body.get("propertiesWithHistory"), "propertiesWithHistory"),
         )
         inputs = _inputs(body, most=HISTORY_CAP if view.history else BATCH_CAP)
-        archived = _query(request).get("archived") == "true"
+        archived = _query(request).get("archived", "").lower() == "true"
         found, missing = {}, []
         for one in inputs:
             record = self._store.find(kind, _identifier(str(one.get("id"))), archived=archived)
@@ -369,7 +369,7 @@ class HubSpotApi:
         query = _query(request)
         limit = _whole(query.get("limit", "100"), "limit", least=1, most=500)
         after = _whole(query.get("after", "0"), "after", least=0)
-        found = self._store.owners(archived=query.get("archived") == "true", after=after, limit=limit + 1)
+        found = self._store.owners(archived=query.get("archived", "").lower() == "true", after=after, limit=limit + 1)
         answer: Json = {"results": found[:limit]}
         if len(found) > limit:
             answer["paging"] = {"next": {"after": found[limit - 1]["id"]}}
@@ -398,11 +398,14 @@ class HubSpotApi:
                 raise HubSpotError("name and type must be those of a property.")
             with self._store.transaction():
                 self._store.put_property(kind, name, body["type"])
-            return Answer(201, dumps(_definition(name, body["type"])))
+            return Answer(201, dumps(_definition(name, body["type"], own=True)))
         if request.method != "GET":
             raise _unknown()
         known = self._store.readable(kind)
-        return Answer(200, dumps({"results": [_definition(name, type_) for name, type_ in known.items()]}))
+        common = known.keys() - (self._store.types[kind].keys() - TYPES[kind].types.keys()) - {"tenant_id", "region"}
+        return Answer(
+            200, dumps({"results": [_definition(name, type_, own=name not in common) for name, type_ in known.items()]})
+        )
 
     def _properties(self, kind: str, body: Json) -> Json:
         """What a request sets, as HubSpot stores it: texts; None unsets."""
@@ -554,9 +557,10 @@ def _association_type(identifier: int) -> Json:
     return {"category": "HUBSPOT_DEFINED", "typeId": identifier, "label": _LABELS.get(identifier)}
 
 
-def _definition(name: str, type_: str) -> Json:
+def _definition(name: str, type_: str, *, own: bool) -> Json:
     kinds = {"string": "text", "number": "number", "datetime": "date"}
-    more = {"description": "", "groupName": "sandbox", "options": [], "archived": False, "hidden": False}
+    more: Json = {"description": "", "groupName": "sandbox", "options": [], "archived": False, "hidden": False}
+    more |= {"hubspotDefined": not own}
     return {"name": name, "label": name, "type": type_, "fieldType": kinds[type_]} | more
 
 

@@ -155,7 +155,8 @@ class Store:
         self, kind: str, where: str, values: Sequence[Any], *, order: str, limit: int, offset: int
     ) -> tuple[list[Record], int]:
         """A page of the records that the index shows, as it shows them, and how many they are in all."""
-        self._index()
+        with self.transaction():
+            self._index()
         chosen = f"from records where kind = ? and seen_modified is not null and ({where})"
         columns = "id, kind, created, seen_modified, null, coalesce(seen_properties, properties), '{}'"
         sql = f"select {columns} {chosen} order by {order} limit ? offset ?"
@@ -166,15 +167,14 @@ class Store:
         return rows, total
 
     def _index(self) -> None:
-        """Let the index see what was written longer ago than it lags."""
+        """Let the index see what was written longer ago than it lags; the caller holds the transaction."""
         upto = self.now() - self.skew - self.lag if self.lag else 1 << 62
-        with self.transaction():
-            self._execute(
-                "update records set written = null, seen_properties = null,"
-                " seen_modified = case when archived is null and survivor is null then modified end"
-                " where written is not null and written <= ?",
-                [upto],
-            )
+        self._execute(
+            "update records set written = null, seen_properties = null,"
+            " seen_modified = case when archived is null and survivor is null then modified end"
+            " where written is not null and written <= ?",
+            [upto],
+        )
 
     # writing records
 
@@ -259,6 +259,8 @@ class Store:
                 self.update(neighbour, {link: str(new)}, stamp=stamp)
 
     def _write(self, identifier: int, *, stamp: int | None = None, **columns: Any) -> None:
+        if self.lag:
+            self._index()
         if stamp is not None:
             columns["modified"] = stamp
         columns["written"] = self._written()

@@ -15,16 +15,8 @@ from tests.ingestion.worlds import WORLDS, open_world
 
 ANSWERED_AGAIN = {"429", "500", "503", "timeout", "cut", "truncated", "garbled", "request_limit"}
 PATIENCE = 0.5  # seconds that a reader here waits for an answer
-KNOWN = {("stripe", "out_of_order"): "the state of an event that came first in its second is applied last"}
-
-
-def marks_of(name: str, fault: str) -> list[pytest.MarkDecorator]:
-    reason = KNOWN.get((name, fault))
-    return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-
-
 MATRIX = [
-    pytest.param(name, fault, marks=marks_of(name, fault))
+    (name, fault)
     for name, world in WORLDS.items()
     for fault in (*KINDS, *OF_ONE)
     if fault != "poison" and OF_ONE.get(fault, world.kind) == world.kind

@@ -6,7 +6,7 @@ A world writes under a credential that faults spare; its deployment reads under 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,9 +18,9 @@ from ingestion import hubspot, salesforce, stripe
 from ingestion.rest import SyncReport
 from settings import Settings
 from tests.ingestion.rest import support as rest
-from tests.ingestion.rest.test_hubspot import Portal
-from tests.ingestion.rest.test_hubspot import assert_equal as assert_portal_equal
-from tests.ingestion.rest.test_hubspot import live_on as live_on_in_the_portal
+from tests.ingestion.rest.portal import Portal
+from tests.ingestion.rest.portal import assert_equal as assert_portal_equal
+from tests.ingestion.rest.portal import live_on as live_on_in_the_portal
 from tests.ingestion.rest.test_stripe import Account
 from tests.ingestion.rest.test_stripe import live_on as live_on_in_the_account
 from tests.ingestion.salesforce import support as sf
@@ -53,15 +53,6 @@ class _Account(Account):
         founded = bool(self.api.get("/v1/products")["data"])
         self.now = max(self.now, clock) if founded else self.now
         super().pass_days(days)
-
-
-class _Portal(Portal):
-    """A portal to which its owner comes back."""
-
-    def pass_time(self, time: timedelta) -> None:
-        if self.api.get("/crm/v3/objects/companies")["results"]:
-            self.now = max(self.now, datetime.fromisoformat(self.api.get("/sandbox/clock")["now"]))
-        super().pass_time(time)
 
 
 class StripeWorld(World):
@@ -99,7 +90,7 @@ class HubSpotWorld(World):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._portal = _Portal(rest.SandboxClient(url, "pat-simulator"))
+        self._portal = Portal(rest.SandboxClient(url, "pat-simulator"))
 
     def found(self) -> None:
         for number in range(4):
