@@ -70,8 +70,7 @@ class HubSpotReading(Reading):
         for stream in self._searched:
             self._search(stream)
             self._sweep_archive(stream)
-        for stream in self._shorts:
-            self._read_short(stream)
+        self._read_shorts()
 
     def _search(self, stream: str) -> None:
         """Read what the index shows as modified, and lags behind with, in the order of the stamps."""
@@ -120,6 +119,8 @@ class HubSpotReading(Reading):
 
     def _unknown(self, stream: str, found: Sequence[tuple[str, int]]) -> list[str]:
         """Of what the index shows, that which raw does not hold of the same stamp."""
+        if not found:
+            return []
         with self.lander.reader() as con:
             value = f"properties_{self.lists.modified(stream)}"
             held = self.lander.held(con, stream, [key for key, _ in found], value=value)
@@ -179,8 +180,10 @@ class HubSpotReading(Reading):
         after: str | None = None
         while True:
             keys, after = self.lists.archived(stream, after)
-            with self.lander.reader() as con:
-                held = list(self.lander.held(con, stream, keys))
+            held: list[str] = []
+            if keys:
+                with self.lander.reader() as con:
+                    held = list(self.lander.held(con, stream, keys))
             if held:
                 self.land({}, then=partial(self._remove, stream=stream, keys=held))
                 for kind, through in self._through.items():
@@ -209,17 +212,18 @@ class HubSpotReading(Reading):
             tied = f"{quote(COLUMNS[stream])} in (select unnest(?::varchar[]))"
             self.lander.tombstone_where(con, ASSOCIATIONS, tied, [held], generation=generation)
 
-    def _read_short(self, stream: str) -> None:
-        """A short list, whole: what is not in it is gone."""
-        keys: list[str] = []
-        for page in self.lists.walk(stream):
-            for item in page.records:
+    def _read_shorts(self) -> None:
+        """Short lists, whole: what is not in one is gone."""
+        keys: dict[str, list[str]] = {}
+        for stream in self._shorts:
+            records = [item for page in self.lists.walk(stream) for item in page.records]
+            keys[stream] = [str(item["id"]) for item in records]
+            for item in records:
                 self.take_safely(stream, item)
-                keys.append(str(item["id"]))
 
         def gone(con: duckdb.DuckDBPyConnection) -> None:
-            values = [keys]
-            self.lander.tombstone_where(con, stream, "id not in (select unnest(?::varchar[]))", values)
+            for stream, known in keys.items():
+                self.lander.tombstone_where(con, stream, "id not in (select unnest(?::varchar[]))", [known])
 
         self.land({}, then=gone)
 
