@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from demo.sandbox import billing
 from demo.sandbox import stripe_money_api as money
 from demo.sandbox import stripe_objects as shapes
-from demo.sandbox.server import Answer, Request
+from demo.sandbox.exchange import Answer, Request
 from demo.sandbox.store import Json, dumps
 from demo.sandbox.stripe_account import CARDS, CLOCK, Account, ItemChange
 from demo.sandbox.stripe_form import Form, StripeError, missing
@@ -298,6 +298,7 @@ class StripeApi:
                         raise StripeError(message, kind="idempotency_error")
                     return Answer(answered[1], answered[2], {"idempotent-replayed": "true"})
                 account.catch_up()
+                account.now += int(request.skew)
                 account.request = (objects.request_id(), key)
                 form = Form.parse([*request.query, *pairs])
                 expand = [name.split(".") for name in form.texts("expand")]
@@ -310,6 +311,7 @@ class StripeApi:
                 if key is not None:
                     objects.remember(key, fingerprint, status, body)
                 objects.keep_counter()
+                account.now -= int(request.skew)
                 return Answer(status, body, {"request-id": account.request[0] or ""})
         except BaseException:
             account.forget()

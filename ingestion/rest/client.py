@@ -145,9 +145,9 @@ class RestClient:
         """
         return self._json("GET", path, query, None, hasty=hasty)
 
-    def post(self, path: str, body: Json) -> Json:
-        """The JSON object that answers ``body``; only for requests that change nothing, as they may be repeated."""
-        return self._json("POST", path, (), body)
+    def post(self, path: str, body: Json, *, hasty: bool = False) -> Json:
+        """``get`` of what answers ``body``; only for requests that change nothing, as they may be repeated."""
+        return self._json("POST", path, (), body, hasty=hasty)
 
     def close(self) -> None:
         self._pool.clear()

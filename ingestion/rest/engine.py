@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import duckdb
 
@@ -39,8 +40,12 @@ _NEW: Mapping[str, Any] = {
 def open_client(
     connector: Connector, *, url: str, token: str, token_env: str, headers: Mapping[str, str] | None = None
 ) -> RestClient:
-    """The client of a connector: its pace, patience and headers; ``headers`` are those that settings decide."""
+    """The client of a connector: its pace, patience and headers; ``headers`` are those that settings decide.
+
+    The pace is the API's own; a server on this machine is asked as fast as it answers.
+    """
     retry = connector.retry
+    local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
     return RestClient(
         name=connector.title,
         url=url,
@@ -54,7 +59,7 @@ def open_client(
             longest_wait=retry.longest_wait_seconds,
         ),
         timeout=retry.timeout_seconds,
-        per_second=connector.requests_per_second,
+        per_second=None if local else connector.requests_per_second,
         connections=connector.parallelism,
     )
 

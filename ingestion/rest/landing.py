@@ -33,7 +33,7 @@ from warehouse import DuckDBWarehouse, positions, quote, transaction
 
 Progress = Callable[[str], None]
 RESTRICTED = "JSON"
-BATCH = 2_500  # objects a transaction: large enough that opening the file is nothing, small enough for any memory
+BATCH = 10_000  # rows a transaction: large enough that opening the file is nothing, small enough for any memory
 
 
 @dataclass(kw_only=True)
@@ -158,7 +158,13 @@ class Lander:
         known = self._classified[stream]
         omitted = self._omit.get(stream, frozenset())
         strange = [name for name in fields if name not in known and name not in omitted]
-        row = {name: _text(fields.get(name), is_json=is_json) for name, is_json in self._columns[stream]}
+        given = fields.get
+        row = {  # most values are texts or none: a call for each would cost more than all the rest
+            name: value
+            if (value := given(name)) is None or (value.__class__ is str and not is_json)
+            else _text(value, is_json=is_json)
+            for name, is_json in self._columns[stream]
+        }
         if strange:
             self.report.unclassified.setdefault(stream, Counter()).update(strange)
             taken = self._taken(stream)

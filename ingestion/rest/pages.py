@@ -46,7 +46,7 @@ class Lists:
         try:
             return self._ask(stream, after, how.size, query)
         except UnreadableError:
-            self._client.get(*_split(self._connector.probe))  # whether it answers at all; if not, this is what is told
+            self.check()
             if how.kind != "keyset" or how.window is None:
                 raise
             return self._narrowed(stream, how, after, query)
@@ -54,6 +54,10 @@ class Lists:
             if after is None or not error.is_missing or how.kind != "keyset":
                 raise
             return self._ask(stream, None, how.size, query)
+
+    def check(self) -> None:
+        """Whether the source answers at all. Raises what is to be told if it does not."""
+        self._client.get(*_split(self._connector.probe))
 
     def walk(self, stream: str, *, after: str | None = None, query: Sequence[tuple[str, str]] = ()) -> Iterator[Page]:
         """Every page from ``after`` on; nothing where the list is empty."""
