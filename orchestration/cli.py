@@ -26,6 +26,10 @@ app = typer.Typer(
 
 airbyte_app = typer.Typer(help="Airbyte as code: what it lands is declared in tailrace.yml.", no_args_is_help=True)
 app.add_typer(airbyte_app, name="airbyte")
+policy_app = typer.Typer(
+    help="Personal data: contracts and treatments compiled, checked, proved.", no_args_is_help=True
+)
+app.add_typer(policy_app, name="policy")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, for machines.")]
 RegionOption = Annotated[str | None, typer.Option("--region", help="us or eu; the deployment this command speaks of.")]
@@ -153,6 +157,61 @@ def airbyte_manifest(
     from orchestration.commands import airbyte as command
 
     command.manifest(region=region, check=check, server=server)
+
+
+@policy_app.command("compile")
+def policy_compile() -> None:
+    """Write what follows from the contracts and treatments, and the page that proves it."""
+    from orchestration.commands import policy as command
+
+    command.compile_all()
+
+
+@policy_app.command("check")
+def policy_check() -> None:
+    """Fail on a contract at fault, a stale artefact, an untreated way out of raw; nothing is written."""
+    from orchestration.commands import policy as command
+
+    command.check()
+
+
+@policy_app.command("prove")
+def policy_prove(as_json: Json = False) -> None:
+    """Show of every column that dbt makes which raw columns reach it, and through which treatment."""
+    from orchestration.commands import policy as command
+
+    command.prove(as_json=as_json)
+
+
+@policy_app.command("rotate")
+def policy_rotate(
+    tenants: Annotated[list[str] | None, typer.Argument(help="Ids of tenants; all of them if left out.")] = None,
+    region: RegionOption = None,
+    yes: Yes = False,
+) -> None:
+    """Give tenants a new key for their pseudonyms; the next run re-keys, and what is published stands until then."""
+    from orchestration.commands import policy as command
+
+    command.rotate(tenants=tenants or (), region=region, yes=yes)
+
+
+@policy_app.command("classify")
+def policy_classify(region: RegionOption = None, as_json: Json = False) -> None:
+    """Sample what landed in kept and in unclassified columns, and report what looks personal; no value is shown."""
+    from orchestration.commands import policy as command
+
+    command.classify(region=region, as_json=as_json)
+
+
+@policy_app.command("publication")
+def policy_publication(
+    schemas: Annotated[list[str] | None, typer.Argument(help="Schemas of tenants, the directory's first.")] = None,
+    alter: Annotated[bool, typer.Option("--alter", help="Change a publication in place.")] = False,
+) -> None:
+    """Print the SQL that publishes a product database, column by column."""
+    from orchestration.commands import policy as command
+
+    command.publication(schemas=schemas or (), alter=alter)
 
 
 def main() -> None:

@@ -18,9 +18,12 @@ _WATCHED = (".sql", ".yml", ".yaml", ".md", ".csv")
 _GENERATED_FOLDERS = {"target", "logs", "dbt_packages"}
 
 
-def build_arguments() -> list[str]:
-    """A whole build: models and data tests. Unit tests hold fixed inputs against fixed outputs, so CI runs them."""
-    return ["build", "--exclude-resource-type", "unit_test"]
+def build_arguments(*, anew: bool = False) -> list[str]:
+    """A whole build: models and data tests. Unit tests hold fixed inputs against fixed outputs, so CI runs them.
+
+    ``anew`` makes incremental models from all of raw: what they hold is under keys that are being replaced.
+    """
+    return ["build", "--exclude-resource-type", "unit_test", *(["--full-refresh"] if anew else [])]
 
 
 def location_arguments(settings: Settings) -> list[str]:

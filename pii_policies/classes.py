@@ -12,8 +12,8 @@ import yaml
 
 from settings import TailraceError
 
-Treatment = Literal["keep", "pseudonymise", "mask", "generalise", "drop", "never_land"]
-Generalisation = Literal["network", "month"]
+Treatment = Literal["keep", "pseudonymise", "mask", "generalise", "redact", "drop", "never_land"]
+Generalisation = Literal["network", "month", "band"]
 TREATMENTS_PATH = Path(__file__).with_name("treatments.yml")
 
 # The logical types (ODCS) a treatment can be applied to; `drop`, `never_land` and `keep` apply to all.
@@ -22,6 +22,8 @@ _APPLIES: Mapping[str, frozenset[str]] = {
     "mask": frozenset({"string"}),
     "generalise to network": frozenset({"string"}),
     "generalise to month": frozenset({"date", "timestamp"}),
+    "generalise to band": frozenset({"integer", "number"}),
+    "redact": frozenset({"string"}),
 }
 
 
@@ -44,10 +46,14 @@ class DataClass:
         """Whether anything of it leaves raw."""
         return self.treatment not in ("never_land", "drop")
 
+    @property
+    def label(self) -> str:
+        """The treatment in words: ``generalise to month``."""
+        return f"{self.treatment} to {self.to}" if self.to else self.treatment
+
     def applies_to(self, logical_type: str) -> bool:
         """Whether the treatment can be applied to a column of this ODCS logical type."""
-        label = f"{self.treatment} to {self.to}" if self.to else self.treatment
-        allowed = _APPLIES.get(label)
+        allowed = _APPLIES.get(self.label)
         return allowed is None or logical_type in allowed
 
 
@@ -88,7 +94,7 @@ def _data_class(file: str, name: str, entry: object) -> DataClass:
         raise TailraceError(f"{place}: unknown treatment {treatment}; use one of {', '.join(get_args(Treatment))}")
     to, normalise = entry.get("to"), entry.get("normalise")
     if (treatment == "generalise") != (to in get_args(Generalisation)):
-        raise TailraceError(f"{place}: generalise needs `to: network` or `to: month`, and nothing else takes `to`")
+        raise TailraceError(f"{place}: generalise needs `to: network`, `month` or `band`, and nothing else takes `to`")
     if normalise is not None and (treatment, normalise) != ("pseudonymise", "email"):
         raise TailraceError(f"{place}: `normalise: email` is all there is, and it goes with pseudonymise")
     meaning = entry.get("meaning")
