@@ -16,7 +16,7 @@ DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) 
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-canaries test-rights lint bench-cdc bench-redact format compile lock clean
+.PHONY: help setup demo up test test-postgres test-soak test-canaries test-rights lint bench-cdc bench-redact format compile lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test: $(STAMP) lint ## lint, then the whole test suite; no credentials, no netwo
 
 test-postgres: $(STAMP) ## the capture suite on every PostgreSQL that is present: 15 (if installed), 16, 18 (VERSIONS=15,16, MARK=operations; TAILRACE_TEST_SEEDS=200 for more)
 	@PYTHONPATH=. $(BIN)/python tests/on_every_postgres.py $(if $(VERSIONS),--versions $(VERSIONS)) $(if $(MARK),-m $(MARK))
+
+test-soak: $(STAMP) ## ten weeks of a source's life under faults, with an outage (TAILRACE_TEST_SEEDS=7 for another life)
+	@PYTHONPATH=. $(BIN)/python -m pytest tests/ingestion -q -m soak
 
 test-canaries: $(STAMP) ## unique personal values in every personal column, a whole run, then every byte outside raw searched
 	@$(BIN)/python -W ignore -m tests.canaries

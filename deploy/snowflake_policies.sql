@@ -290,6 +290,8 @@ alter table if exists raw_hubspot."COMPANIES" modify
     column "PROPERTIES_INDUSTRY" set tag governance.data_class = 'operational',
     column "PROPERTIES_NUMBEROFEMPLOYEES" set tag governance.data_class = 'operational',
     column "PROPERTIES_LIFECYCLESTAGE" set tag governance.data_class = 'operational',
+    column "PROPERTIES_HUBSPOT_OWNER_ID" set tag governance.data_class = 'person_identifier',
+    column "PROPERTIES_HS_MERGED_OBJECT_IDS" set tag governance.data_class = 'operational',
     column "PROPERTIES_CREATEDATE" set tag governance.data_class = 'operational',
     column "PROPERTIES_HS_LASTMODIFIEDDATE" set tag governance.data_class = 'operational',
     column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
@@ -310,6 +312,9 @@ alter table if exists raw_hubspot."CONTACTS" modify
     column "PROPERTIES_PHONE" set tag governance.data_class = 'phone',
     column "PROPERTIES_JOBTITLE" set tag governance.data_class = 'person_attribute',
     column "PROPERTIES_ASSOCIATEDCOMPANYID" set tag governance.data_class = 'operational',
+    column "PROPERTIES_LIFECYCLESTAGE" set tag governance.data_class = 'operational',
+    column "PROPERTIES_HUBSPOT_OWNER_ID" set tag governance.data_class = 'person_identifier',
+    column "PROPERTIES_HS_MERGED_OBJECT_IDS" set tag governance.data_class = 'person_identifier',
     column "PROPERTIES_CREATEDATE" set tag governance.data_class = 'operational',
     column "PROPERTIES_LASTMODIFIEDDATE" set tag governance.data_class = 'operational',
     column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
@@ -331,8 +336,174 @@ alter table if exists raw_hubspot."DEALS" modify
     column "PROPERTIES_PIPELINE" set tag governance.data_class = 'operational',
     column "PROPERTIES_CLOSEDATE" set tag governance.data_class = 'operational',
     column "PROPERTIES_HS_PRIMARY_ASSOCIATED_COMPANY" set tag governance.data_class = 'operational',
+    column "PROPERTIES_HUBSPOT_OWNER_ID" set tag governance.data_class = 'person_identifier',
+    column "PROPERTIES_HS_MERGED_OBJECT_IDS" set tag governance.data_class = 'operational',
     column "PROPERTIES_CREATEDATE" set tag governance.data_class = 'operational',
     column "PROPERTIES_HS_LASTMODIFIEDDATE" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_hubspot."TICKETS" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "CREATEDAT" set tag governance.data_class = 'operational',
+    column "UPDATEDAT" set tag governance.data_class = 'operational',
+    column "ARCHIVED" set tag governance.data_class = 'operational',
+    column "COMPANY_ID" set tag governance.data_class = 'operational',
+    column "PROPERTIES_SUBJECT" set tag governance.data_class = 'free_text',
+    column "PROPERTIES_CONTENT" set tag governance.data_class = 'free_text',
+    column "PROPERTIES_HS_PIPELINE" set tag governance.data_class = 'operational',
+    column "PROPERTIES_HS_PIPELINE_STAGE" set tag governance.data_class = 'operational',
+    column "PROPERTIES_HS_TICKET_PRIORITY" set tag governance.data_class = 'operational',
+    column "PROPERTIES_CLOSED_DATE" set tag governance.data_class = 'operational',
+    column "PROPERTIES_HUBSPOT_OWNER_ID" set tag governance.data_class = 'person_identifier',
+    column "PROPERTIES_HS_MERGED_OBJECT_IDS" set tag governance.data_class = 'operational',
+    column "PROPERTIES_CREATEDATE" set tag governance.data_class = 'operational',
+    column "PROPERTIES_HS_LASTMODIFIEDDATE" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_hubspot."PRODUCTS" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "CREATEDAT" set tag governance.data_class = 'operational',
+    column "UPDATEDAT" set tag governance.data_class = 'operational',
+    column "ARCHIVED" set tag governance.data_class = 'operational',
+    column "PROPERTIES_NAME" set tag governance.data_class = 'organisation',
+    column "PROPERTIES_DESCRIPTION" set tag governance.data_class = 'organisation',
+    column "PROPERTIES_HS_SKU" set tag governance.data_class = 'operational',
+    column "PROPERTIES_PRICE" set tag governance.data_class = 'operational',
+    column "PROPERTIES_RECURRINGBILLINGFREQUENCY" set tag governance.data_class = 'operational',
+    column "PROPERTIES_CREATEDATE" set tag governance.data_class = 'operational',
+    column "PROPERTIES_HS_LASTMODIFIEDDATE" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_hubspot."LINE_ITEMS" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "CREATEDAT" set tag governance.data_class = 'operational',
+    column "UPDATEDAT" set tag governance.data_class = 'operational',
+    column "ARCHIVED" set tag governance.data_class = 'operational',
+    column "COMPANY_ID" set tag governance.data_class = 'operational',
+    column "DEAL_ID" set tag governance.data_class = 'operational',
+    column "PROPERTIES_NAME" set tag governance.data_class = 'label',
+    column "PROPERTIES_QUANTITY" set tag governance.data_class = 'operational',
+    column "PROPERTIES_PRICE" set tag governance.data_class = 'operational',
+    column "PROPERTIES_AMOUNT" set tag governance.data_class = 'operational',
+    column "PROPERTIES_HS_PRODUCT_ID" set tag governance.data_class = 'operational',
+    column "PROPERTIES_HS_LINE_ITEM_CURRENCY_CODE" set tag governance.data_class = 'operational',
+    column "PROPERTIES_CREATEDATE" set tag governance.data_class = 'operational',
+    column "PROPERTIES_HS_LASTMODIFIEDDATE" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_hubspot."ASSOCIATIONS" modify
+    column "ID" set tag governance.data_class = 'person_identifier',
+    column "HOLDER" set tag governance.data_class = 'person_identifier',
+    column "FROM_TYPE" set tag governance.data_class = 'operational',
+    column "TO_TYPE" set tag governance.data_class = 'operational',
+    column "COMPANY_ID" set tag governance.data_class = 'operational',
+    column "CONTACT_ID" set tag governance.data_class = 'person_identifier',
+    column "DEAL_ID" set tag governance.data_class = 'operational',
+    column "TICKET_ID" set tag governance.data_class = 'operational',
+    column "LINE_ITEM_ID" set tag governance.data_class = 'operational',
+    column "LINKED_COMPANY_ID" set tag governance.data_class = 'operational',
+    column "CATEGORY" set tag governance.data_class = 'operational',
+    column "TYPE_ID" set tag governance.data_class = 'operational',
+    column "LABEL" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_hubspot."PROPERTY_HISTORY" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "OBJECT_TYPE" set tag governance.data_class = 'operational',
+    column "OBJECT_ID" set tag governance.data_class = 'operational',
+    column "COMPANY_ID" set tag governance.data_class = 'operational',
+    column "PROPERTY" set tag governance.data_class = 'operational',
+    column "VALUE" set tag governance.data_class = 'operational',
+    column "TIMESTAMP" set tag governance.data_class = 'operational',
+    column "SOURCETYPE" set tag governance.data_class = 'operational',
+    column "SOURCEID" set tag governance.data_class = 'person_identifier',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_hubspot."MERGES" modify
+    column "ID" set tag governance.data_class = 'person_identifier',
+    column "SURVIVOR_ID" set tag governance.data_class = 'person_identifier',
+    column "OBJECT_TYPE" set tag governance.data_class = 'operational',
+    column "COMPANY_ID" set tag governance.data_class = 'operational',
+    column "MERGED_COMPANY_ID" set tag governance.data_class = 'operational',
+    column "SURVIVING_COMPANY_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_hubspot."OWNERS" modify
+    column "ID" set tag governance.data_class = 'person_identifier',
+    column "EMAIL" set tag governance.data_class = 'email',
+    column "FIRSTNAME" set tag governance.data_class = 'person_name',
+    column "LASTNAME" set tag governance.data_class = 'person_name',
+    column "USERID" set tag governance.data_class = 'person_identifier',
+    column "TYPE" set tag governance.data_class = 'operational',
+    column "TEAMS" set tag governance.data_class = 'operational',
+    column "ARCHIVED" set tag governance.data_class = 'operational',
+    column "CREATEDAT" set tag governance.data_class = 'operational',
+    column "UPDATEDAT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_hubspot."DEAL_PIPELINES" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "LABEL" set tag governance.data_class = 'organisation',
+    column "DISPLAYORDER" set tag governance.data_class = 'operational',
+    column "STAGES" set tag governance.data_class = 'operational',
+    column "ARCHIVED" set tag governance.data_class = 'operational',
+    column "CREATEDAT" set tag governance.data_class = 'operational',
+    column "UPDATEDAT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_hubspot."TICKET_PIPELINES" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "LABEL" set tag governance.data_class = 'organisation',
+    column "DISPLAYORDER" set tag governance.data_class = 'operational',
+    column "STAGES" set tag governance.data_class = 'operational',
+    column "ARCHIVED" set tag governance.data_class = 'operational',
+    column "CREATEDAT" set tag governance.data_class = 'operational',
+    column "UPDATEDAT" set tag governance.data_class = 'operational',
     column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
     column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
     column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
@@ -900,6 +1071,258 @@ alter table if exists raw_stripe."REFUNDS" modify
     column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
     column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
     column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_stripe."PROMOTION_CODES" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "CODE" set tag governance.data_class = 'operational',
+    column "ACTIVE" set tag governance.data_class = 'operational',
+    column "PROMOTION" set tag governance.data_class = 'operational',
+    column "CUSTOMER" set tag governance.data_class = 'operational',
+    column "EXPIRES_AT" set tag governance.data_class = 'operational',
+    column "MAX_REDEMPTIONS" set tag governance.data_class = 'operational',
+    column "TIMES_REDEEMED" set tag governance.data_class = 'operational',
+    column "RESTRICTIONS" set tag governance.data_class = 'operational',
+    column "CREATED" set tag governance.data_class = 'operational',
+    column "METADATA" set tag governance.data_class = 'payload',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_stripe."SUBSCRIPTION_ITEMS" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "SUBSCRIPTION" set tag governance.data_class = 'operational',
+    column "PRICE" set tag governance.data_class = 'operational',
+    column "QUANTITY" set tag governance.data_class = 'operational',
+    column "CURRENT_PERIOD_START" set tag governance.data_class = 'operational',
+    column "CURRENT_PERIOD_END" set tag governance.data_class = 'operational',
+    column "DISCOUNTS" set tag governance.data_class = 'operational',
+    column "CREATED" set tag governance.data_class = 'operational',
+    column "METADATA" set tag governance.data_class = 'payload',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_stripe."SUBSCRIPTION_SCHEDULES" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "CUSTOMER" set tag governance.data_class = 'operational',
+    column "SUBSCRIPTION" set tag governance.data_class = 'operational',
+    column "RELEASED_SUBSCRIPTION" set tag governance.data_class = 'operational',
+    column "STATUS" set tag governance.data_class = 'operational',
+    column "END_BEHAVIOR" set tag governance.data_class = 'operational',
+    column "CURRENT_PHASE" set tag governance.data_class = 'operational',
+    column "PHASES" set tag governance.data_class = 'payload',
+    column "COMPLETED_AT" set tag governance.data_class = 'operational',
+    column "RELEASED_AT" set tag governance.data_class = 'operational',
+    column "CANCELED_AT" set tag governance.data_class = 'operational',
+    column "CREATED" set tag governance.data_class = 'operational',
+    column "METADATA" set tag governance.data_class = 'payload',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_stripe."INVOICE_LINE_ITEMS" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "INVOICE" set tag governance.data_class = 'operational',
+    column "AMOUNT" set tag governance.data_class = 'operational',
+    column "SUBTOTAL" set tag governance.data_class = 'operational',
+    column "CURRENCY" set tag governance.data_class = 'operational',
+    column "QUANTITY" set tag governance.data_class = 'operational',
+    column "DESCRIPTION" set tag governance.data_class = 'free_text',
+    column "DISCOUNTABLE" set tag governance.data_class = 'operational',
+    column "DISCOUNT_AMOUNTS" set tag governance.data_class = 'operational',
+    column "PERIOD" set tag governance.data_class = 'operational',
+    column "PRICING" set tag governance.data_class = 'operational',
+    column "PARENT" set tag governance.data_class = 'payload',
+    column "SUBSCRIPTION" set tag governance.data_class = 'operational',
+    column "METADATA" set tag governance.data_class = 'payload',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_stripe."CREDIT_NOTES" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "NUMBER" set tag governance.data_class = 'operational',
+    column "INVOICE" set tag governance.data_class = 'operational',
+    column "CUSTOMER" set tag governance.data_class = 'operational',
+    column "AMOUNT" set tag governance.data_class = 'operational',
+    column "SUBTOTAL" set tag governance.data_class = 'operational',
+    column "TOTAL" set tag governance.data_class = 'operational',
+    column "CURRENCY" set tag governance.data_class = 'operational',
+    column "TYPE" set tag governance.data_class = 'operational',
+    column "STATUS" set tag governance.data_class = 'operational',
+    column "REASON" set tag governance.data_class = 'operational',
+    column "PRE_PAYMENT_AMOUNT" set tag governance.data_class = 'operational',
+    column "POST_PAYMENT_AMOUNT" set tag governance.data_class = 'operational',
+    column "OUT_OF_BAND_AMOUNT" set tag governance.data_class = 'operational',
+    column "MEMO" set tag governance.data_class = 'free_text',
+    column "LINES" set tag governance.data_class = 'payload',
+    column "REFUNDS" set tag governance.data_class = 'payload',
+    column "EFFECTIVE_AT" set tag governance.data_class = 'operational',
+    column "VOIDED_AT" set tag governance.data_class = 'operational',
+    column "CREATED" set tag governance.data_class = 'operational',
+    column "METADATA" set tag governance.data_class = 'payload',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_stripe."PAYMENT_INTENTS" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "CUSTOMER" set tag governance.data_class = 'operational',
+    column "AMOUNT" set tag governance.data_class = 'operational',
+    column "AMOUNT_RECEIVED" set tag governance.data_class = 'operational',
+    column "CURRENCY" set tag governance.data_class = 'operational',
+    column "STATUS" set tag governance.data_class = 'operational',
+    column "LATEST_CHARGE" set tag governance.data_class = 'operational',
+    column "CAPTURE_METHOD" set tag governance.data_class = 'operational',
+    column "CANCELLATION_REASON" set tag governance.data_class = 'operational',
+    column "CANCELED_AT" set tag governance.data_class = 'operational',
+    column "DESCRIPTION" set tag governance.data_class = 'free_text',
+    column "LAST_PAYMENT_ERROR" set tag governance.data_class = 'payload',
+    column "PAYMENT_METHOD" set tag governance.data_class = 'payment_instrument',
+    column "RECEIPT_EMAIL" set tag governance.data_class = 'email',
+    column "SHIPPING" set tag governance.data_class = 'address',
+    column "CREATED" set tag governance.data_class = 'operational',
+    column "METADATA" set tag governance.data_class = 'payload',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_stripe."DISPUTES" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "CHARGE" set tag governance.data_class = 'operational',
+    column "PAYMENT_INTENT" set tag governance.data_class = 'operational',
+    column "AMOUNT" set tag governance.data_class = 'operational',
+    column "CURRENCY" set tag governance.data_class = 'operational',
+    column "STATUS" set tag governance.data_class = 'operational',
+    column "REASON" set tag governance.data_class = 'operational',
+    column "IS_CHARGE_REFUNDABLE" set tag governance.data_class = 'operational',
+    column "EVIDENCE" set tag governance.data_class = 'payload',
+    column "EVIDENCE_DETAILS" set tag governance.data_class = 'operational',
+    column "BALANCE_TRANSACTIONS" set tag governance.data_class = 'payload',
+    column "PAYMENT_METHOD_DETAILS" set tag governance.data_class = 'payment_instrument',
+    column "CREATED" set tag governance.data_class = 'operational',
+    column "METADATA" set tag governance.data_class = 'payload',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_stripe."BALANCE_TRANSACTIONS" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "SOURCE" set tag governance.data_class = 'operational',
+    column "TYPE" set tag governance.data_class = 'operational',
+    column "REPORTING_CATEGORY" set tag governance.data_class = 'operational',
+    column "AMOUNT" set tag governance.data_class = 'operational',
+    column "FEE" set tag governance.data_class = 'operational',
+    column "NET" set tag governance.data_class = 'operational',
+    column "CURRENCY" set tag governance.data_class = 'operational',
+    column "FEE_DETAILS" set tag governance.data_class = 'operational',
+    column "EXCHANGE_RATE" set tag governance.data_class = 'operational',
+    column "STATUS" set tag governance.data_class = 'operational',
+    column "AVAILABLE_ON" set tag governance.data_class = 'operational',
+    column "DESCRIPTION" set tag governance.data_class = 'free_text',
+    column "CREATED" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_stripe."PAYOUTS" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "AMOUNT" set tag governance.data_class = 'operational',
+    column "CURRENCY" set tag governance.data_class = 'operational',
+    column "STATUS" set tag governance.data_class = 'operational',
+    column "ARRIVAL_DATE" set tag governance.data_class = 'operational',
+    column "AUTOMATIC" set tag governance.data_class = 'operational',
+    column "BALANCE_TRANSACTION" set tag governance.data_class = 'operational',
+    column "DESTINATION" set tag governance.data_class = 'payment_instrument',
+    column "FAILURE_CODE" set tag governance.data_class = 'operational',
+    column "FAILURE_MESSAGE" set tag governance.data_class = 'free_text',
+    column "METHOD" set tag governance.data_class = 'operational',
+    column "TYPE" set tag governance.data_class = 'operational',
+    column "SOURCE_TYPE" set tag governance.data_class = 'operational',
+    column "DESCRIPTION" set tag governance.data_class = 'free_text',
+    column "STATEMENT_DESCRIPTOR" set tag governance.data_class = 'free_text',
+    column "CREATED" set tag governance.data_class = 'operational',
+    column "METADATA" set tag governance.data_class = 'payload',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_stripe."TAX_RATES" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "DISPLAY_NAME" set tag governance.data_class = 'operational',
+    column "DESCRIPTION" set tag governance.data_class = 'operational',
+    column "PERCENTAGE" set tag governance.data_class = 'operational',
+    column "INCLUSIVE" set tag governance.data_class = 'operational',
+    column "ACTIVE" set tag governance.data_class = 'operational',
+    column "COUNTRY" set tag governance.data_class = 'operational',
+    column "STATE" set tag governance.data_class = 'operational',
+    column "JURISDICTION" set tag governance.data_class = 'operational',
+    column "TAX_TYPE" set tag governance.data_class = 'operational',
+    column "CREATED" set tag governance.data_class = 'operational',
+    column "METADATA" set tag governance.data_class = 'payload',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_stripe."METERS" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "DISPLAY_NAME" set tag governance.data_class = 'operational',
+    column "EVENT_NAME" set tag governance.data_class = 'operational',
+    column "STATUS" set tag governance.data_class = 'operational',
+    column "DEFAULT_AGGREGATION" set tag governance.data_class = 'operational',
+    column "EVENT_TIME_WINDOW" set tag governance.data_class = 'operational',
+    column "CREATED" set tag governance.data_class = 'operational',
+    column "UPDATED" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
+alter table if exists raw_stripe."METER_EVENT_SUMMARIES" modify
+    column "ID" set tag governance.data_class = 'operational',
+    column "METER" set tag governance.data_class = 'operational',
+    column "CUSTOMER" set tag governance.data_class = 'operational',
+    column "AGGREGATED_VALUE" set tag governance.data_class = 'operational',
+    column "START_TIME" set tag governance.data_class = 'operational',
+    column "END_TIME" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
+    column "_AIRBYTE_META" set tag governance.data_class = 'restricted',
+    column "_AIRBYTE_GENERATION_ID" set tag governance.data_class = 'operational',
+    column "_AB_CDC_LSN" set tag governance.data_class = 'operational',
+    column "_AB_CDC_UPDATED_AT" set tag governance.data_class = 'operational',
+    column "_AB_CDC_DELETED_AT" set tag governance.data_class = 'operational';
 alter table if exists raw_stripe."EVENTS" modify
     column "ID" set tag governance.data_class = 'operational',
     column "TYPE" set tag governance.data_class = 'operational',
@@ -951,6 +1374,24 @@ alter view if exists staging.stg_hubspot__contacts drop all row access policies;
 alter view if exists staging.stg_hubspot__contacts add row access policy governance.tenant_rows on (tenant_id);
 alter view if exists staging.stg_hubspot__deals drop all row access policies;
 alter view if exists staging.stg_hubspot__deals add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_hubspot__tickets drop all row access policies;
+alter view if exists staging.stg_hubspot__tickets add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_hubspot__products drop all row access policies;
+alter view if exists staging.stg_hubspot__products add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_hubspot__line_items drop all row access policies;
+alter view if exists staging.stg_hubspot__line_items add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_hubspot__associations drop all row access policies;
+alter view if exists staging.stg_hubspot__associations add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_hubspot__property_history drop all row access policies;
+alter view if exists staging.stg_hubspot__property_history add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_hubspot__merges drop all row access policies;
+alter view if exists staging.stg_hubspot__merges add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_hubspot__owners drop all row access policies;
+alter view if exists staging.stg_hubspot__owners add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_hubspot__deal_pipelines drop all row access policies;
+alter view if exists staging.stg_hubspot__deal_pipelines add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_hubspot__ticket_pipelines drop all row access policies;
+alter view if exists staging.stg_hubspot__ticket_pipelines add row access policy governance.tenant_rows on (tenant_id);
 alter view if exists staging.stg_salesforce__accounts drop all row access policies;
 alter view if exists staging.stg_salesforce__accounts add row access policy governance.tenant_rows on (tenant_id);
 alter view if exists staging.stg_salesforce__users drop all row access policies;
@@ -993,6 +1434,30 @@ alter table if exists staging.stg_stripe__charges drop all row access policies;
 alter table if exists staging.stg_stripe__charges add row access policy governance.tenant_rows on (tenant_id);
 alter view if exists staging.stg_stripe__refunds drop all row access policies;
 alter view if exists staging.stg_stripe__refunds add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_stripe__promotion_codes drop all row access policies;
+alter view if exists staging.stg_stripe__promotion_codes add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_stripe__subscription_items drop all row access policies;
+alter view if exists staging.stg_stripe__subscription_items add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_stripe__subscription_schedules drop all row access policies;
+alter view if exists staging.stg_stripe__subscription_schedules add row access policy governance.tenant_rows on (tenant_id);
+alter table if exists staging.stg_stripe__invoice_line_items drop all row access policies;
+alter table if exists staging.stg_stripe__invoice_line_items add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_stripe__credit_notes drop all row access policies;
+alter view if exists staging.stg_stripe__credit_notes add row access policy governance.tenant_rows on (tenant_id);
+alter table if exists staging.stg_stripe__payment_intents drop all row access policies;
+alter table if exists staging.stg_stripe__payment_intents add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_stripe__disputes drop all row access policies;
+alter view if exists staging.stg_stripe__disputes add row access policy governance.tenant_rows on (tenant_id);
+alter table if exists staging.stg_stripe__balance_transactions drop all row access policies;
+alter table if exists staging.stg_stripe__balance_transactions add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_stripe__payouts drop all row access policies;
+alter view if exists staging.stg_stripe__payouts add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_stripe__tax_rates drop all row access policies;
+alter view if exists staging.stg_stripe__tax_rates add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_stripe__meters drop all row access policies;
+alter view if exists staging.stg_stripe__meters add row access policy governance.tenant_rows on (tenant_id);
+alter view if exists staging.stg_stripe__meter_event_summaries drop all row access policies;
+alter view if exists staging.stg_stripe__meter_event_summaries add row access policy governance.tenant_rows on (tenant_id);
 alter table if exists staging.stg_stripe__events drop all row access policies;
 alter table if exists staging.stg_stripe__events add row access policy governance.tenant_rows on (tenant_id);
 alter table if exists staging.stg_stripe__subscription_events drop all row access policies;

@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     host, port = listener.getsockname()
     print(f"sandbox {given.kind} on http://{host}:{port}: a stand-in for demo and tests only", flush=True)
     try:
-        run(api, listener)
+        run(given.kind, api, listener)
     except KeyboardInterrupt:
         pass
     return 0

@@ -1,7 +1,7 @@
 """Salesforce's REST and Bulk 2.0 query APIs over HTTP: one org with a settable clock, for demo and tests only.
 
 Log in at ``/services/oauth2/token`` with any client id and secret that begin with ``sandbox``. ``/sandbox/…`` is what
-the real one does not have: the clock, what SOAP alone can do (undelete, merge, purge), and faults on order.
+the real one does not have: the clock, what SOAP alone can do (undelete, merge, purge).
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ import base64
 import csv
 import io
 import json
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from demo.sandbox.exchange import Answer, Request
 from demo.sandbox.salesforce_objects import EXTERNAL_ID, HISTORY, OBJECTS, ObjectType, type_of
 from demo.sandbox.salesforce_store import Record, Store, StoreError
-from demo.sandbox.server import Answer, Request
 from demo.sandbox.soql import Query, SoqlError, iso, milliseconds, parse
 from demo.sandbox.store import Json, dumps
 
-SIMULATOR = "00Dsandbox!simulator"  # a session that never expires, for who lives in the org
+SIMULATOR = "00Dsandbox!simulator"  # a session that never expires, for who lives in the org; it meets no fault
 PAGE, BULK_PAGE = 2_000, 50_000
 _JOBS = "jobs/query"
 
@@ -38,27 +37,6 @@ class SalesforceError(Exception):
 
 
 @dataclass
-class Fault:
-    """A fault on order: on requests whose path contains ``on``, after ``skip`` of them, ``times`` of them."""
-
-    kind: str
-    on: str = ""
-    skip: int = 0
-    times: int = 1
-    retry_after: str = ""
-    seconds: float = 1.0
-
-    def strikes(self, path: str) -> bool:
-        if self.on not in path or self.times <= 0:
-            return False
-        self.skip -= 1
-        if self.skip >= 0:
-            return False
-        self.times -= 1
-        return True
-
-
-@dataclass
 class Settings:
     """How the sandbox behaves, beyond what is in the org; a new process begins with the defaults."""
 
@@ -69,14 +47,8 @@ class Settings:
     limit: int = 100_000
     """API requests a day"""
     used: int = 0
-    poisoned: set[str] = field(default_factory=set)
-    """records that no page can be made of, unless it asks for little"""
     hidden: set[str] = field(default_factory=set)
     """objects, and fields as ``Object.Field``, that the user may not see"""
-    faults: list[Fault] = field(default_factory=list)
-
-
-FAULTS = ("429", "500", "503", "request_limit", "session", "timeout", "truncated", "garbled", "duplicate")
 
 
 class SalesforceApi:
@@ -85,13 +57,13 @@ class SalesforceApi:
     def __init__(self, state: Path) -> None:
         self._store = Store(state)
         self._settings = Settings()
-        self._spared = False  # whether this request is the simulator's, which meets no fault
 
     def close(self) -> None:
         self._store.close()
 
     def answer(self, request: Request) -> Answer:
         """One request; Salesforce's list of errors for whatever is wrong with it."""
+        self._store.skew = int(request.skew * 1000)
         try:
             if request.path == "/services/oauth2/token" and request.method == "POST":
                 return self._log_in(request)
@@ -155,44 +127,29 @@ class SalesforceApi:
             raise SalesforceError("INVALID_SESSION_ID", "Session expired or invalid", status=401)
 
     def _metered(self, request: Request, version: str, rest: list[str]) -> Answer:
-        """A request that counts, and that a fault may strike."""
+        """A request that counts, unless it is the simulator's."""
         settings = self._settings
-        self._spared = request.headers["authorization"].endswith(SIMULATOR)
-        if self._spared:
+        if request.headers["authorization"].endswith(SIMULATOR):
             return self._route(request, version, rest)
-        fault = next((each for each in settings.faults if each.strikes(request.path)), None)
-        kind = fault.kind if fault is not None else ""
         settings.used += 1
-        meter = {"Sforce-Limit-Info": f"api-usage={settings.used}/{settings.limit}"}
-        wait = {"Retry-After": fault.retry_after} if fault is not None and fault.retry_after else {}
-        if settings.used > settings.limit or kind == "request_limit":
-            raise SalesforceError("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403, headers=wait)
-        if kind in ("429", "500", "503"):
-            code = {"429": "REQUEST_LIMIT_EXCEEDED", "500": "UNKNOWN_EXCEPTION", "503": "SERVER_UNAVAILABLE"}[kind]
-            raise SalesforceError(code, "An unexpected error occurred.", status=int(kind), headers=wait)
-        if kind == "session":
-            raise SalesforceError("INVALID_SESSION_ID", "Session expired or invalid", status=401)
-        if kind == "timeout" and fault is not None:
-            time.sleep(fault.seconds)
-        answer = self._route(request, version, rest, again=kind == "duplicate")
-        headers = answer.headers | meter
-        if kind in ("truncated", "garbled"):
-            whole = len(answer.body.encode())
-            cut = {"content-length": str(whole)} if kind == "truncated" else {}
-            return Answer(answer.status, answer.body[: len(answer.body) // 2], headers | cut)
-        return Answer(answer.status, answer.body, headers)
+        if settings.used > settings.limit:
+            raise SalesforceError("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403)
+        answer = self._route(request, version, rest)
+        return replace(
+            answer, headers=answer.headers | {"Sforce-Limit-Info": f"api-usage={settings.used}/{settings.limit}"}
+        )
 
     # routes
 
-    def _route(self, request: Request, version: str, rest: list[str], *, again: bool = False) -> Answer:
+    def _route(self, request: Request, version: str, rest: list[str]) -> Answer:
         path = "/".join(rest)
         if request.method == "GET" and path == "limits":
             left = max(0, self._settings.limit - self._settings.used)
             return Answer(200, dumps({"DailyApiRequests": {"Max": self._settings.limit, "Remaining": left}}))
         if rest[0] in ("query", "queryAll") and request.method == "GET":
-            return self._query(request, version, rest, again=again)
+            return self._query(request, version, rest)
         if path.startswith(_JOBS):
-            return self._bulk(request, version, rest[2:], again=again)
+            return self._bulk(request, version, rest[2:])
         if path == "composite/sobjects" and request.method in ("POST", "PATCH"):
             return self._collection(request)
         if rest[0] == "sobjects":
@@ -262,13 +219,13 @@ class SalesforceApi:
 
     # query
 
-    def _query(self, request: Request, version: str, rest: list[str], *, again: bool) -> Answer:
+    def _query(self, request: Request, version: str, rest: list[str]) -> Answer:
         if len(rest) > 1:
             cursor, _, offset = rest[1].rpartition("-")
             job = self._store.job(cursor)
             if job is None or not offset.isdigit():
                 raise SalesforceError("INVALID_QUERY_LOCATOR", "invalid query locator")
-            return self._page(parse(job[0]), cursor, version, max(0, int(offset) - self._settings.page * again))
+            return self._page(parse(job[0]), cursor, version, int(offset))
         text = dict(request.query).get("q", "")
         query, everything = self._parsed(text), rest[0] == "queryAll"
         if query.counts:
@@ -292,15 +249,10 @@ class SalesforceApi:
         read = self._store.reader()
         rows = [
             _attributes(record, version) | _nested([(path, read(record, path)) for path in query.fields])
-            for record in self._healthy(query, found)
+            for record in self._store.records(found)
         ]
         answer: Json = {"totalSize": total, "done": more is None, "records": rows}
         return Answer(200, dumps(answer | ({} if more is None else {"nextRecordsUrl": more})))
-
-    def _healthy(self, query: Query, found: Sequence[str]) -> list[Record]:
-        if not self._spared and len(query.fields) > 2 and self._settings.poisoned.intersection(found):
-            raise SalesforceError("UNKNOWN_EXCEPTION", "An unexpected error occurred.", status=500)
-        return self._store.records(found)
 
     def _parsed(self, text: str) -> Query:
         query = parse(text)
@@ -315,7 +267,7 @@ class SalesforceApi:
 
     # Bulk 2.0
 
-    def _bulk(self, request: Request, version: str, rest: list[str], *, again: bool) -> Answer:
+    def _bulk(self, request: Request, version: str, rest: list[str]) -> Answer:
         if not rest and request.method == "POST":
             document = _document(request)
             if document.get("operation") not in ("query", "queryAll"):
@@ -332,7 +284,7 @@ class SalesforceApi:
             raise _unknown()
         route = f"{request.method} {len(rest)}"
         if route == "GET 2" and rest[1] == "results":
-            return self._results(request, rest[0], again=again)
+            return self._results(request, rest[0])
         with self._store.transaction():
             if route == "GET 1":
                 _, _, polls, state = self._store.job(rest[0]) or ("", False, 0, "")
@@ -363,7 +315,7 @@ class SalesforceApi:
             "numberRecordsProcessed": self._store.results(identifier, 0, 0)[1] if state == "JobComplete" else 0,
         }
 
-    def _results(self, request: Request, job: str, *, again: bool) -> Answer:
+    def _results(self, request: Request, job: str) -> Answer:
         text, _, _, state = self._store.job(job) or ("", False, 0, "")
         if state != "JobComplete":
             raise SalesforceError("INVALIDJOBSTATE", "the job is not complete")
@@ -373,10 +325,9 @@ class SalesforceApi:
             offset = int(base64.b64decode(given["locator"])) if given.get("locator") else 0
         except ValueError:
             raise SalesforceError("INVALID_QUERY_LOCATOR", "invalid locator") from None
-        offset = max(0, offset - size * again)
         query = parse(text)
         found, total = self._store.results(job, offset, size)
-        records = self._healthy(query, found)
+        records = self._store.records(found)
         read = self._store.reader()
         sheet = io.StringIO()
         writer = csv.writer(sheet, quoting=csv.QUOTE_ALL, lineterminator="\n")
@@ -422,12 +373,8 @@ class SalesforceApi:
     def _behave(self, body: Json) -> Json:
         """Change how the sandbox behaves: the fields of ``Settings``."""
         for name, value in body.items():
-            if name == "faults":
-                self._settings.faults = [Fault(**each) for each in value]
-                if any(each.kind not in FAULTS for each in self._settings.faults):
-                    raise SalesforceError("INVALID_ARGUMENT", f"faults are {', '.join(FAULTS)}")
-            elif name in ("poisoned", "hidden"):
-                setattr(self._settings, name, set(value))
+            if name == "hidden":
+                self._settings.hidden = set(value)
             elif name in ("page", "polls", "limit", "used"):
                 setattr(self._settings, name, int(value))
             else:

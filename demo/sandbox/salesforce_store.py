@@ -75,6 +75,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._state = State(path, kind="salesforce", schema=SCHEMA)
+        self.skew = 0
         self._execute = self._state.connection.execute
 
     def close(self) -> None:
@@ -90,9 +91,9 @@ class Store:
         self._state.set_meta(name, value)
 
     def now(self) -> int:
-        """The clock in ms since 1970: as it was set, else real time. It may be set back."""
+        """The clock in ms since 1970: as it was set, else real time. It may be set back, and is off by ``skew``."""
         frozen = self.meta("now")
-        return int(frozen) if frozen is not None else time.time_ns() // 1_000_000
+        return (int(frozen) if frozen is not None else time.time_ns() // 1_000_000) + self.skew
 
     # writes; the caller holds the transaction
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -17,26 +17,11 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 
+from demo.sandbox import faults
+from demo.sandbox.exchange import Answer, Kind, Request
 from settings import TailraceError
 
-Kind = Literal["stripe", "hubspot", "salesforce"]
 HOST = "127.0.0.1"
-
-
-@dataclass(frozen=True)
-class Request:
-    method: str
-    path: str
-    query: list[tuple[str, str]]
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    body: str
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Api(Protocol):
@@ -50,10 +35,10 @@ class Api(Protocol):
 class Running:
     """A sandbox in a thread of this process. ``url`` is where it answers; ``stop()`` ends it and closes its state."""
 
-    def __init__(self, api: Api, listener: socket.socket) -> None:
+    def __init__(self, kind: Kind, api: Api, listener: socket.socket) -> None:
         self.url = f"http://{HOST}:{listener.getsockname()[1]}"
         self._api = api
-        self._server = _server(api)
+        self._server = _server(kind, api)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="sandbox", daemon=True)
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
@@ -112,13 +97,13 @@ def serve(
     except TailraceError:
         listener.close()
         raise
-    return Running(api, listener)
+    return Running(kind, api, listener)
 
 
-def run(api: Api, listener: socket.socket) -> None:
+def run(kind: Kind, api: Api, listener: socket.socket) -> None:
     """Serve in the foreground until SIGINT or SIGTERM."""
     try:
-        _server(api).run([listener])
+        _server(kind, api).run([listener])
     finally:
         api.close()
 
@@ -139,10 +124,10 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def _server(api: Api) -> uvicorn.Server:
+def _server(kind: Kind, api: Api) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
-            _application(api),
+            _application(api, faults.Faults(kind)),
             interface="asgi3",
             lifespan="off",
             log_level="critical",  # an answer that is cut short on order is no error of the server's
@@ -156,7 +141,7 @@ _Receive = Callable[[], Awaitable[dict[str, Any]]]
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def _application(api: Api) -> Callable[[dict[str, Any], _Receive, _Send], Awaitable[None]]:
+def _application(api: Api, ordered: faults.Faults) -> Callable[[dict[str, Any], _Receive, _Send], Awaitable[None]]:
     async def application(scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
         body = b""
         more = True
@@ -173,7 +158,17 @@ def _application(api: Api) -> Callable[[dict[str, Any], _Receive, _Send], Awaita
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
             body=body,
         )
-        answer = _answer(api, request)
+        if request.path == faults.PATH:
+            answer = ordered.control(request)
+        else:
+            fault = ordered.of(request)
+            if fault is not None and fault.kind == "timeout":
+                await asyncio.sleep(fault.seconds)
+            if fault is not None and fault.kind == "cut":
+                send.__self__.transport.abort()  # type: ignore[attr-defined]  # uvicorn has no other way to do it
+                return
+            request, told = ordered.before(fault, request)
+            answer = ordered.after(fault, request, told or _answer(api, request))
         content = answer.body.encode()
         headers = {"content-type": "application/json", "content-length": str(len(content))} | answer.headers
         head = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -84,6 +84,13 @@ CONNECTORS: Mapping[str, Connector] = {
         absent_columns=frozenset({"subscriptions.discounts", "invoices.parent"}),
         texts=frozenset({"coupons.redeem_by"}),
     ),
-    "hubspot": Connector(source="hubspot", kind="hubspot", cursor="updatedAt", marker="archived"),
+    "hubspot": Connector(
+        source="hubspot",
+        kind="hubspot",
+        cursor="updatedAt",
+        tables=frozenset({"companies", "contacts", "deals", "tickets", "products", "line_items", "owners"}),
+        marker="archived",
+        absent_columns=frozenset({"tickets.company_id", "line_items.company_id", "line_items.deal_id"}),
+    ),
     "salesforce": Connector(source="salesforce", kind="salesforce", cursor="SystemModstamp", marker="IsDeleted"),
 }

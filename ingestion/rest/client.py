@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from urllib3.exceptions import (
     HTTPError,
     MaxRetryError,
     NewConnectionError,
+    ProtocolError,
     ReadTimeoutError,
     SSLError,
 )
@@ -72,8 +74,31 @@ class ApiError(TailraceError):
         return self.status == 404 or self.code == "resource_missing"
 
 
+class UnreadableError(ApiError):
+    """One request keeps failing on the API's side, or is answered with something broken."""
+
+
+class _Pace:
+    """Lets threads begin no more than so many requests a second, evenly."""
+
+    def __init__(self, per_second: float | None) -> None:
+        self._gap = 1.0 / per_second if per_second else 0.0
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        if not self._gap:
+            return
+        with self._lock:
+            now = time.monotonic()
+            due = max(self._next, now - 1.0)  # what a quiet second left over may be used at once
+            self._next = due + self._gap
+        if due > now:
+            time.sleep(due - now)
+
+
 class RestClient:
-    """A bearer-authenticated JSON API. Counts its ``requests`` and the ``retries`` among them."""
+    """A bearer-authenticated JSON API, for several threads. Counts its ``requests`` and the ``retries`` among them."""
 
     def __init__(
         self,
@@ -85,11 +110,18 @@ class RestClient:
         headers: dict[str, str] | None = None,
         retry: urllib3.Retry | None = None,
         timeout: float = 60.0,
+        per_second: float | None = None,
+        connections: int = 1,
     ) -> None:
-        """``name`` is the system in errors, ``token_env`` the variable to mend; ``timeout`` in seconds, a read."""
+        """``name`` is the system in errors, ``token_env`` the variable to mend; ``timeout`` in seconds, a read.
+
+        No more than ``per_second`` requests begin in a second; ``connections`` are kept for threads that ask at once.
+        """
         self.name = name
         self.requests = 0
         self.retries = 0
+        self._count = threading.Lock()
+        self._pace = _Pace(per_second)
         self._url = url.rstrip("/")
         self._token_env = token_env
         self._where = _without_userinfo(self._url)
@@ -101,53 +133,73 @@ class RestClient:
         self._pool = urllib3.PoolManager(
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json", **(headers or {})},
             retries=retry or patience(),
+            maxsize=connections,
             timeout=urllib3.Timeout(connect=min(10.0, timeout), read=timeout),
         )
 
-    def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Json:
-        """The JSON object at ``path``. Raises ApiError when the API refuses, TailraceError when it cannot be had."""
-        return self._json("GET", path, query, None)
+    def get(self, path: str, query: Sequence[tuple[str, str]] = (), *, hasty: bool = False) -> Json:
+        """The JSON object at ``path``.
 
-    def post(self, path: str, body: Json) -> Json:
-        """The JSON object that answers ``body``; only for requests that change nothing, as they may be repeated."""
-        return self._json("POST", path, (), body)
+        Raises ApiError when the API refuses, UnreadableError when it keeps failing at this one request, TailraceError
+        when it cannot be had. ``hasty``: with one more try only, for a request that is known to fail.
+        """
+        return self._json("GET", path, query, None, hasty=hasty)
+
+    def post(self, path: str, body: Json, *, hasty: bool = False) -> Json:
+        """``get`` of what answers ``body``; only for requests that change nothing, as they may be repeated."""
+        return self._json("POST", path, (), body, hasty=hasty)
 
     def close(self) -> None:
         self._pool.clear()
 
-    def _json(self, method: str, path: str, query: Sequence[tuple[str, str]], body: Json | None) -> Json:
-        for attempt in range(3):
-            answer = self._send(method, path, query, body)
+    def _json(
+        self, method: str, path: str, query: Sequence[tuple[str, str]], body: Json | None, *, hasty: bool = False
+    ) -> Json:
+        for attempt in range(2 if hasty else 4):
+            answer = self._send(method, path, query, body, hasty=hasty)
             if answer.status >= 300:
                 raise self._refusal(path, answer)
             try:
                 content = json.loads(answer.data)
             except (ValueError, UnicodeDecodeError):
                 # a proxy or a broken stream cut the body without breaking the connection
-                self.retries += 1
+                self._counted(retries=1)
                 time.sleep(0.2 * attempt)
                 continue
             if isinstance(content, dict):
                 return content
             break
-        raise TailraceError(
+        raise UnreadableError(
             f"{self.name}: {self._where}{path} answers with something that is not its API's JSON; "
-            "check its url in tailrace.yml"
+            "check its url in tailrace.yml",
+            status=200,
+            code="",
         )
 
     def _send(
-        self, method: str, path: str, query: Sequence[tuple[str, str]], body: Json | None
+        self, method: str, path: str, query: Sequence[tuple[str, str]], body: Json | None, *, hasty: bool
     ) -> urllib3.BaseHTTPResponse:
         address = self._url + quote(path) + (f"?{urlencode(query)}" if query else "")
-        self.requests += 1
+        self._pace.wait()
+        retries = self._pool.connection_pool_kw["retries"]
+        if hasty:
+            retries = retries.new(total=2, status=1, read=1)
         try:
-            answer = self._pool.request(method, address, json=body)
+            answer = self._pool.request(method, address, json=body, retries=retries)
         except (HTTPError, OSError, ValueError) as error:
+            reason = error.reason if isinstance(error, MaxRetryError) else error
+            self._counted(requests=1)
+            if isinstance(reason, (ReadTimeoutError, ProtocolError)):  # connected, and then no whole answer
+                raise UnreadableError(self._failure(error), status=0, code="") from None
             raise TailraceError(self._failure(error)) from None
         tried = len(answer.retries.history) if answer.retries else 0
-        self.requests += tried
-        self.retries += tried
+        self._counted(requests=1 + tried, retries=tried)
         return answer
+
+    def _counted(self, *, requests: int = 0, retries: int = 0) -> None:
+        with self._count:
+            self.requests += requests
+            self.retries += retries
 
     def _failure(self, error: Exception) -> str:
         reason = error.reason if isinstance(error, MaxRetryError) else error
@@ -172,7 +224,8 @@ class RestClient:
             line = f"{where} still answers {status} after many tries; run again later, the next run goes on from here"
         else:
             line = f"{where} answers {status}{f' ({code})' if code else ''}; check its url in tailrace.yml"
-        return ApiError(f"{self.name}: {line}", status=status, code=code)
+        kind = UnreadableError if status in _TRY_AGAIN and status != 429 else ApiError
+        return kind(f"{self.name}: {line}", status=status, code=code)
 
 
 def _code(body: bytes) -> str:

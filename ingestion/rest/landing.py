@@ -1,6 +1,7 @@
 """Pages of JSON objects become rows of raw tables, with the cursor that covers them, in one transaction.
 
-Only what the data contract classifies lands; other fields are counted. Rows of another region's subjects never land.
+A field that no contract classifies lands restricted, as JSON: it is named to the operator, wiped when its row is
+deleted, and goes no further than raw. Rows of another region's subjects never land.
 """
 
 from __future__ import annotations
@@ -9,19 +10,31 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from ingestion.land import RawTable, cast, ensure_table, raw_table, registered, screen, upsert
+from ingestion.land import (
+    META,
+    RawColumn,
+    RawTable,
+    cast,
+    ensure_table,
+    present_columns,
+    raw_table,
+    registered,
+    screen,
+    upsert,
+)
 from ingestion.rest.residency import Residency
 from pii_policies import Contracts
 from warehouse import DuckDBWarehouse, positions, quote, transaction
 
 Progress = Callable[[str], None]
-BATCH = 2_500  # objects a transaction: large enough that opening the file is nothing, small enough for any memory
+RESTRICTED = "JSON"
+BATCH = 10_000  # rows a transaction: large enough that opening the file is nothing, small enough for any memory
 
 
 @dataclass(kw_only=True)
@@ -38,7 +51,11 @@ class SyncReport:
     filtered: Counter[str] = field(default_factory=Counter)
     """objects that belong to another region and were left out"""
     unclassified: dict[str, Counter[str]] = field(default_factory=dict)
-    """stream → field → objects: fields that no contract classifies, left out"""
+    """stream → field → objects: fields that no contract classifies, landed restricted"""
+    repaired: Counter[str] = field(default_factory=Counter)
+    """rows that a comparison with the whole found to differ, or to be gone, and mended"""
+    skipped: Counter[str] = field(default_factory=Counter)
+    """records that cannot be read, left out until they can"""
     requests: int = 0
     retries: int = 0
     bytes: int = 0
@@ -69,6 +86,7 @@ class Batch:
     def __init__(self) -> None:
         self.changes: dict[str, dict[str, Change]] = {}
         self.stated: dict[str, bool] = {}
+        self.families: dict[tuple[str, str], dict[str, set[str]]] = {}
         self.size = 0
 
     def put(self, stream: str, key: str, change: Change) -> None:
@@ -76,6 +94,14 @@ class Batch:
         rows.pop(key, None)
         rows[key] = change
         self.size += 1
+
+    def adopt(self, stream: str, column: str, parent: str, children: Iterable[str]) -> None:
+        """State that of the rows of ``stream`` whose ``column`` names ``parent`` there are these and no others."""
+        family = self.families.setdefault((stream, column), {})
+        now = set(children)
+        for gone in family.get(parent, set()) - now:
+            self.changes.get(stream, {}).pop(gone, None)
+        family[parent] = now
 
     def subjects(self) -> set[str]:
         return {c.subject for rows in self.changes.values() for c in rows.values() if c.subject is not None}
@@ -93,9 +119,17 @@ class Lander:
         warehouse: DuckDBWarehouse,
         report: SyncReport,
         progress: Progress | None = None,
+        account: str = "",
+        omit: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
-        """``source`` names the contract whose tables are the streams."""
+        """``source`` names the contract whose tables are the streams.
+
+        ``account`` tells rows of several accounts apart, in ``_airbyte_meta``; ``omit`` are, a
+        stream, fields that are known and not wanted.
+        """
         tables = contracts.raw_tables(source)
+        self.account = account
+        self._omit = omit or {}
         self.tables = {table.name: raw_table(table) for table in tables}
         self.residency = residency
         self.report = report
@@ -112,17 +146,33 @@ class Lander:
         """Create what is missing in the warehouse; the stored position of each of ``streams``."""
         with self._writer() as con, transaction(con):
             for table in self.tables.values():
+                present = present_columns(con, table)
+                _classify(con, table, present)
                 ensure_table(con, table)
+                known = {column.name for column in table.columns} | {name for name, _ in META} | table.excluded
+                self._restrict(table.name, [n for n, kind in present.items() if n not in known and kind == RESTRICTED])
             self.residency.ensure(con)
             return {stream: positions.read(con, self._source, stream) for stream in streams}
 
     def row(self, stream: str, fields: Mapping[str, Any]) -> dict[str, str | None]:
         """The landing columns of an object as text, which the raw table casts to its types."""
         known = self._classified[stream]
-        strange = [name for name in fields if name not in known]
+        omitted = self._omit.get(stream, frozenset())
+        strange = [name for name in fields if name not in known and name not in omitted]
+        given = fields.get
+        row = {  # most values are texts or none: a call for each would cost more than all the rest
+            name: value
+            if (value := given(name)) is None or (value.__class__ is str and not is_json)
+            else _text(value, is_json=is_json)
+            for name, is_json in self._columns[stream]
+        }
         if strange:
             self.report.unclassified.setdefault(stream, Counter()).update(strange)
-        return {name: _text(fields.get(name), is_json=is_json) for name, is_json in self._columns[stream]}
+            taken = self._taken(stream)
+            for name in strange:
+                if fields[name] is not None and name.lower() not in taken and not name.startswith("_"):
+                    row[name] = _text(fields[name], is_json=True)
+        return row
 
     def land(
         self,
@@ -153,6 +203,8 @@ class Lander:
                         self.residency.record(con, asked | batch.stated)
                         for name, changes in batch.changes.items():
                             self._write(con, name, changes, decided, generation=generation, changed_only=changed_only)
+                        for (name, column), family in batch.families.items():
+                            self._part(con, name, column, family, generation=generation)
                         if then is not None:
                             then(con)
                         stored = position(moved)
@@ -165,17 +217,20 @@ class Lander:
         """Mark rows that the table holds as deleted: they keep their values but for the personal ones."""
         table = self.tables[stream]
         deleted = pa.array([True] * len(ids), pa.bool_())
-        rows = pa.table({_key(table): pa.array(ids, pa.string()), "_deleted": deleted})
+        columns = {_key(table): pa.array(ids, pa.string()), "_deleted": deleted}
+        rows = pa.table(columns | self._origin(len(ids)))
         landed = upsert(con, table, rows, extracted_at=positions.stamp(con), generation=generation)
         self.report.deleted[stream] += landed.deleted
 
     def tombstone_where(
         self, con: duckdb.DuckDBPyConnection, stream: str, condition: str, values: list[Any], *, generation: int = 0
     ) -> None:
-        """``tombstone`` for the live rows that meet a SQL condition of ours; its values are bound."""
+        """``tombstone`` for the account's live rows that meet a SQL condition of ours; its values are bound."""
         table = self.tables[stream]
         live = f"select {quote(_key(table))} from {table.sql} where _ab_cdc_deleted_at is null"  # noqa: S608
-        ids = [key for (key,) in con.execute(f"{live} and {condition}", values).fetchall()]
+        if self.account:
+            live, values = f"{live} and _airbyte_meta->>'origin' = ?", [self.account, *values]
+        ids = [key for (key,) in con.execute(f"{live} and ({condition})", values).fetchall()]
         if ids:
             self.tombstone(con, stream, ids, generation=generation)
 
@@ -195,6 +250,18 @@ class Lander:
         live = f"select {key}, {quote(value) if value else key} from {table.sql} where _ab_cdc_deleted_at is null"  # noqa: S608
         rows = con.execute(f"{live} and {key} in (select unnest(?::varchar[]))", [list(ids)]).fetchall()
         return {str(key): found for key, found in rows}
+
+    def reader(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return self._warehouse.reader(f"landing {self._source}")
+
+    def value(self, stream: str, expression: str, condition: str, values: list[Any]) -> Any:
+        """An aggregate, in SQL of ours, over the account's live rows that meet a condition; its values are bound."""
+        table = self.tables[stream].sql
+        sql = f"select {expression} from {table} where _ab_cdc_deleted_at is null and ({condition})"  # noqa: S608
+        if self.account:
+            sql, values = f"{sql} and _airbyte_meta->>'origin' = ?", [*values, self.account]
+        with self.reader() as con:
+            return con.execute(sql, values).fetchall()[0][0]
 
     def _writer(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         return self._warehouse.writer(f"landing {self._source}", on_wait=self._progress)
@@ -223,13 +290,19 @@ class Lander:
                 self.tombstone(con, stream, left, generation=generation)
         if not ours:
             return
+        new = {name for change in ours.values() for name in change.row} - set(self._names(stream))
+        if new:
+            self._restrict(stream, new)
+            ensure_table(con, self.tables[stream])
         table = self.tables[stream]
+        if self.account:
+            ours = self._without_foreign(con, stream, ours)
         columns = {
-            column.name: pa.array([change.row[column.name] for change in ours.values()], pa.string())
+            column.name: pa.array([change.row.get(column.name) for change in ours.values()], pa.string())
             for column in table.columns
         }
         columns["_deleted"] = pa.array([change.deleted for change in ours.values()], pa.bool_())
-        rows = pa.table(columns)
+        rows = pa.table(columns | self._origin(len(ours)))
         if changed_only:
             rows = _changed(con, table, rows)
         landed = upsert(con, table, rows, extracted_at=positions.stamp(con), generation=generation)
@@ -238,6 +311,68 @@ class Lander:
         self.report.bytes += landed.bytes
         if self._progress is not None:
             self._progress(f"{self._source} {stream}: {self.report.landed[stream]:,} rows")
+
+    def _part(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        stream: str,
+        column: str,
+        family: Mapping[str, set[str]],
+        *,
+        generation: int,
+    ) -> None:
+        """Mark as deleted the children that their parents no longer have."""
+        key, parent = quote(_key(self.tables[stream])), quote(column)
+        gone = f"{parent} in (select unnest(?::varchar[])) and {key} not in (select unnest(?::varchar[]))"
+        children = sorted({child for each in family.values() for child in each})
+        self.tombstone_where(con, stream, gone, [sorted(family), children], generation=generation)
+
+    def _without_foreign(
+        self, con: duckdb.DuckDBPyConnection, stream: str, ours: Mapping[str, Change]
+    ) -> dict[str, Change]:
+        """Leave out rows whose key another account holds: keys that people choose, as of coupons, may collide."""
+        table = self.tables[stream]
+        key = quote(_key(table))
+        held = con.execute(
+            f"select {key} from {table.sql} where _ab_cdc_deleted_at is null "  # noqa: S608
+            f"and {key} in (select unnest(?::varchar[])) and coalesce(_airbyte_meta->>'origin', ?) <> ?",
+            [list(ours), self.account, self.account],
+        ).fetchall()
+        foreign = {str(row[0]) for row in held}
+        self.report.skipped[stream] += len(foreign)
+        return {name: change for name, change in ours.items() if name not in foreign}
+
+    def _origin(self, count: int) -> dict[str, pa.Array]:
+        return {"_origin": pa.array([self.account] * count, pa.string())} if self.account else {}
+
+    def _names(self, stream: str) -> list[str]:
+        return [column.name for column in self.tables[stream].columns]
+
+    def _taken(self, stream: str) -> set[str]:
+        """Names, in lower case, that a restricted column cannot have."""
+        own = {name for name, _ in self._columns[stream]} | self._classified[stream]
+        return {name.lower() for name in own}
+
+    def _restrict(self, stream: str, names: Iterable[str]) -> None:
+        """Add restricted columns to what lands; of names that differ in case only, the first."""
+        table = self.tables[stream]
+        taken = {column.name.lower() for column in table.columns}
+        fresh = []
+        for name in sorted(names):
+            if name.lower() not in taken:
+                taken.add(name.lower())
+                fresh.append(name)
+        columns = (*table.columns, *(RawColumn(name, RESTRICTED) for name in fresh))
+        self.tables[stream] = replace(table, columns=columns, personal=table.personal | set(fresh))
+
+
+def _classify(con: duckdb.DuckDBPyConnection, table: RawTable, present: Mapping[str, str]) -> None:
+    """Give columns that landed restricted, and that the contract classifies now, their type."""
+    for column in table.columns:
+        if present.get(column.name) == RESTRICTED and column.duck_type != RESTRICTED:
+            name = quote(column.name)
+            value = cast(f"({name}->>'$')", column, lenient=True)
+            con.execute(f"alter table {table.sql} alter column {name} type {column.duck_type} using {value}")
 
 
 def _text(value: Any, *, is_json: bool) -> str | None:
@@ -256,6 +391,7 @@ def _key(table: RawTable) -> str:
 def _changed(con: duckdb.DuckDBPyConnection, table: RawTable, rows: pa.Table) -> pa.Table:
     """Of ``rows`` those that differ from what the table holds. A deleted row that is known as such has not changed."""
     key = quote(_key(table))
+    moved = " or coalesce(o._airbyte_meta->>'origin', '') <> n._origin" if "_origin" in rows.column_names else ""
     same = " and ".join(
         f"{cast(f'n.{name}', column)} is not distinct from o.{name}"
         for column in table.columns
@@ -266,5 +402,5 @@ def _changed(con: duckdb.DuckDBPyConnection, table: RawTable, rows: pa.Table) ->
         candidates = screen(con, table, "_candidates", rows.column_names)
         return con.sql(
             f"select n.* from {candidates} as n left join {table.sql} as o on n.{key} = o.{key} "  # noqa: S608
-            f"where o.{key} is null or n._deleted <> ({gone}) or (not n._deleted and not ({same}))"
+            f"where o.{key} is null or n._deleted <> ({gone}) or (not n._deleted and not ({same})){moved}"
         ).to_arrow_table()

@@ -9,7 +9,6 @@ record of which no page can be made is left out by name, told, and asked for aga
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 
 from ingestion.rest import Lander, Progress, Residency, SyncReport
@@ -24,8 +23,6 @@ __all__ = ["SalesforceReport", "sync"]
 class SalesforceReport(SyncReport):
     """The report of one Salesforce sync; streams are objects."""
 
-    skipped: Counter[str] = field(default_factory=Counter)
-    """records that Salesforce makes no page of, left out until it does; ``tailrace.positions`` names them"""
     missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """object → fields of its contract that the org does not show"""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from ingestion.rest import Batch, Change, Lander
+from ingestion.rest import Batch, Change, Lander, seen
 from ingestion.salesforce.api import MissingError, Org, Page
 from ingestion.salesforce.objects import ACCOUNT, MERGEABLE, MERGES, REGION, SOURCE, Stream, stream, streams
 from ingestion.salesforce.session import UnreadableError
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 PAGE = 2_000  # records that Salesforce gives at once, at most
 _NAMED = 100  # skipped records that a query can name without growing too long for an address
 _EPOCH = "1970-01-01T00:00:00.000Z"
-_SEEN = (
-    "create table if not exists tailrace.seen (source varchar not null, stream varchar not null, id varchar not null)"
-)
 _NEW: Mapping[str, Any] = {
     "stamp": None,
     "compared_at": None,
@@ -164,8 +161,7 @@ class _Object:
         walk = _walk(since=_EPOCH, upto=self._newest(), bulk=bulk) | {"moves": self._moves}
 
         def forget(con: duckdb.DuckDBPyConnection) -> None:
-            self._see(con, [])
-            con.execute("delete from tailrace.seen where source = ? and stream = ?", [SOURCE, self._stream.name])
+            seen.forget(con, SOURCE, self._stream.name)
             walk["began"] = positions.stamp(con).isoformat()
 
         self._keep({"whole": walk}, then=forget)
@@ -398,8 +394,7 @@ class _Object:
             batch.put(MERGES, key, Change(row=self._lander.row(MERGES, merge), subject=subject))
 
     def _see(self, con: duckdb.DuckDBPyConnection, keys: list[str]) -> None:
-        con.execute(_SEEN)
-        con.execute("insert into tailrace.seen select ?, ?, unnest(?::varchar[])", [SOURCE, self._stream.name, keys])
+        seen.add(con, SOURCE, self._stream.name, keys)
 
     def _sweep(self, con: duckdb.DuckDBPyConnection, began: str | None) -> None:
         """Mark as deleted what was not in the whole. What was landed while a walk went on, it may have passed."""
@@ -408,7 +403,7 @@ class _Object:
         if not self._stream.appends:
             gone = f'"Id" not in ({ours}) and (_airbyte_extracted_at < ?::timestamptz or ?::timestamptz is null)'
             self._lander.tombstone_where(con, self._stream.name, gone, [SOURCE, self._stream.name, began, began])
-        con.execute("delete from tailrace.seen where source = ? and stream = ?", [SOURCE, self._stream.name])
+        seen.forget(con, SOURCE, self._stream.name)
 
 
 def _is_through(position: Mapping[str, Any] | None) -> bool:

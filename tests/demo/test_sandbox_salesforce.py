@@ -249,26 +249,6 @@ def test_requests_are_metered(org: Salesforce, simulator: Simulator) -> None:
         org.limits()
 
 
-@pytest.mark.parametrize("kind", ["429", "500", "503", "request_limit", "session", "truncated", "garbled", "timeout"])
-def test_faults_strike_once_and_where_they_are_ordered(running: Running, simulator: Simulator, kind: str) -> None:
-    org = log_in(running)
-    org._salesforce_login_partial = None  # its own answer to an expired session would hide that fault
-    simulator.do("behave", faults=[{"kind": kind, "on": "limits", "skip": 1, "retry_after": "2", "seconds": 1.0}])
-    org.query("SELECT COUNT() FROM Account")
-    org.limits(timeout=30)
-    with pytest.raises((SalesforceError, requests.exceptions.RequestException, ValueError)):
-        org.limits(timeout=0.5)
-    org.limits(timeout=30)
-
-
-def test_a_page_may_come_twice_and_none_is_lost(org: Salesforce, simulator: Simulator) -> None:
-    made = [org.Lead.create({"LastName": f"l{n}", "Company": "x"})["id"] for n in range(7)]
-    simulator.do("behave", page=3, faults=[{"kind": "duplicate", "on": "query/", "skip": 1}])
-    found = ids(org, "SELECT Id FROM Lead ORDER BY Id")
-    assert len(found) == 7 + 3
-    assert sorted(set(found)) == sorted(made)
-
-
 def test_a_stranger_is_not_let_in(running: Running) -> None:
     session = _OverHttp(running.url)
     with pytest.raises(SalesforceError):

@@ -56,7 +56,10 @@ STRIPE = """
       account_serves_one_region: true
       without: [discounts, subscriptions.discounts, invoices.parent]"""
 HUBSPOT = """
-    hubspot: {account_serves_one_region: true}"""
+    hubspot:
+      account_serves_one_region: true
+      without: [associations, property_history, merges, deal_pipelines, ticket_pipelines, tickets.company_id,
+                line_items.company_id, line_items.deal_id]"""
 
 Configure = Callable[..., Settings]
 

@@ -173,11 +173,11 @@ def test_a_stream_added_by_hand_is_seen_and_taken_out(
     settings = configure(HUBSPOT)
     applied(client, settings)
     streams = stub.named("connection", f"{OURS}hubspot")["configurations"]["streams"]
-    streams.append({**streams[0], "name": "owners"})
+    streams.append({**streams[0], "name": "quotes"})
     (change,) = planned(client, settings).changes
-    assert [(each.path, each.before, each.after) for each in change.fields] == [("streams.owners", "landed", None)]
+    assert [(each.path, each.before, each.after) for each in change.fields] == [("streams.quotes", "landed", None)]
     applied(client, settings)
-    assert "owners" not in {
+    assert "quotes" not in {
         each["name"] for each in stub.named("connection", f"{OURS}hubspot")["configurations"]["streams"]
     }
 

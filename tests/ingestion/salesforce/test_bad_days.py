@@ -26,10 +26,6 @@ from tests.ingestion.salesforce.support import (
 )
 from tests.ingestion.salesforce.test_sync import LONG, WHOLE, position
 
-FAULTS = ("429", "500", "503", "request_limit", "session", "timeout", "truncated", "garbled", "duplicate")
-# Requests of each way that a fault may strike, by a part of their path.
-STRUCK = {"query": ("query",), "bulk": ("jobs/query", "results")}
-
 
 def live_on(org: Org) -> None:
     org.pass_time(LONG)
@@ -43,35 +39,6 @@ def _table(name: str) -> Any:
     from tests.ingestion.salesforce.support import TABLES
 
     return next(table for table in TABLES if table.name == name)
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_loses_and_doubles_nothing(
-    org: Org,
-    deployment: Deployments,
-    waits: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    fault: str,
-    way: str,
-) -> None:
-    monkeypatch.setitem(PatientSession.__init__.__kwdefaults__, "timeout", 5.0 if fault != "timeout" else 0.5)
-    settings, warehouse = deployment(org.url, bulk_from=WAYS[way], without="[User, Campaign, Event, Task]")
-    faults = [
-        {"kind": fault, "on": on, "skip": skip, "retry_after": "3", "seconds": 1.0}
-        for on in STRUCK[way]
-        for skip in (1, 4, 6)
-    ]
-    names = ("Account", "Contact", "Lead", "Opportunity", "OpportunityLineItem")
-    for _ in range(2):
-        org.do("behave", page=4, faults=faults)
-        report = salesforce.sync(settings, warehouse)
-        assert_equal(warehouse, org, names=names, calculated=False)
-        if fault not in ("duplicate", "session"):
-            assert report.retries > 0
-        live_on(org)
-    if fault in ("429", "503", "request_limit"):
-        assert "3" in waits, "Retry-After is followed"
 
 
 CHILD = """
@@ -139,14 +106,14 @@ def position_of_all(warehouse: Any) -> bool:
 
 
 def test_an_expired_session_is_answered_by_one_login(org: Org, deployment: Deployments, waits: list[str]) -> None:
-    org.do("behave", faults=[{"kind": "session", "on": "describe", "skip": 3}])
+    org.do("faults", faults=[{"kind": "session", "on": "describe", "skip": 3}])
     settings, warehouse = deployment(org.url)
     salesforce.sync(settings, warehouse)
     assert_equal(warehouse, org)
 
 
 def test_a_session_that_is_refused_again_is_one_line(org: Org, deployment: Deployments, waits: list[str]) -> None:
-    org.do("behave", faults=[{"kind": "session", "on": "describe", "times": 99}])
+    org.do("faults", faults=[{"kind": "session", "on": "describe", "times": 99}])
     settings, warehouse = deployment(org.url)
     with pytest.raises(TailraceError, match="401"):
         salesforce.sync(settings, warehouse)
@@ -167,12 +134,12 @@ def test_a_spent_budget_ends_the_sync_and_the_next_day_goes_on(org: Org, deploym
 
 
 def test_an_org_whose_limit_is_exceeded_ends_the_sync(org: Org, deployment: Deployments, waits: list[str]) -> None:
-    org.do("behave", faults=[{"kind": "request_limit", "on": "Contact", "times": 99}])
+    org.do("faults", faults=[{"kind": "request_limit", "on": "Contact", "times": 99}])
     settings, warehouse = deployment(org.url)
     report = salesforce.sync(settings, warehouse)
     assert "limit of API requests is exceeded" in str(report.note)
     assert set(live_rows(warehouse, "Account")) == set(org.all(_table("Account")))
-    org.do("behave", faults=[])
+    org.do("faults", faults=[])
     assert salesforce.sync(settings, warehouse).note is None
     assert_equal(warehouse, org)
 
@@ -186,7 +153,8 @@ def test_a_record_of_which_no_page_can_be_made_is_left_out_told_and_read_when_it
     assert first.skipped.total() == 0
     org.pass_time(LONG)
     made = org.create_all("Lead", [{"LastName": f"l{n}", "Company": "x"} for n in range(11)])
-    org.do("behave", page=4, poisoned=[made[6]])
+    org.do("behave", page=4)
+    org.do("faults", faults=[{"kind": "poison", "record": made[6]}])
     for _ in range(2):
         report = salesforce.sync(settings, warehouse)
         assert report.skipped == {"Lead": 1}
@@ -194,7 +162,7 @@ def test_a_record_of_which_no_page_can_be_made_is_left_out_told_and_read_when_it
         assert set(position(warehouse, "Lead")["skipped"]) == {made[6]}
     settings, warehouse = deployment(org.url, bulk_from=WAYS[way], **WHOLE)
     assert salesforce.sync(settings, warehouse).skipped == {"Lead": 1}
-    org.do("behave", poisoned=[])
+    org.do("faults", faults=[])
     assert salesforce.sync(settings, warehouse).skipped.total() == 0
     assert_equal(warehouse, org)
 

@@ -1,0 +1,95 @@
+"""Each fault in each source: nothing is lost, nothing doubled, and raw equals the sandbox's state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from demo.sandbox.faults import KINDS, OF_ONE
+from tests.ingestion.worlds import WORLDS, open_world
+
+ANSWERED_AGAIN = {"429", "500", "503", "timeout", "cut", "truncated", "garbled", "request_limit"}
+PATIENCE = 0.5  # seconds that a reader here waits for an answer
+MATRIX = [
+    (name, fault)
+    for name, world in WORLDS.items()
+    for fault in (*KINDS, *OF_ONE)
+    if fault != "poison" and OF_ONE.get(fault, world.kind) == world.kind
+]
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Readers that do not sleep between attempts; how long they would have."""
+    asked: list[float] = []
+    sleep, send = time.sleep, urllib3.HTTPConnectionPool.urlopen
+
+    def hurried(self: Any, *args: Any, **options: Any) -> Any:
+        return send(self, *args, **options | {"timeout": urllib3.Timeout(PATIENCE)})
+
+    def nap(seconds: float) -> None:
+        asked.append(seconds)
+        sleep(min(seconds, 0.001))
+
+    monkeypatch.setattr(urllib3.HTTPConnectionPool, "urlopen", hurried)
+    monkeypatch.setattr(time, "sleep", nap)
+    return asked
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The state files of the worlds as they were founded, by name; they are filled once they are asked for."""
+    return {}
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, tmp_path: Path, founded: dict[str, bytes]) -> Iterator[Any]:
+    name, state = request.param, tmp_path / "state.sqlite"
+    if name not in founded:
+        running, made = open_world(name, state)
+        made.found()
+        running.stop()
+        founded[name] = state.read_bytes()
+    state.write_bytes(founded[name])
+    running, made = open_world(name, state)
+    yield made
+    running.stop()
+
+
+def order(world: Any, fault: str) -> None:
+    """The fault on the second request and on some after it, wherever they go; a clock is off for half of the writes."""
+    if fault == "clock_skew":
+        faults = [{"kind": fault, "method": "POST", "times": 99, "share": 0.5, "seconds": -120, "on": "/"}]
+    else:
+        more = {"seconds": PATIENCE * 2} if fault == "timeout" else {"retry_after": "3"}
+        faults = [{"kind": fault, "skip": skip, **more} for skip in ((1, 3, 5) if fault != "session" else (1,))]
+    world.order(faults)
+
+
+@pytest.mark.parametrize(("world", "fault"), MATRIX, indirect=["world"])
+def test_a_fault_loses_and_doubles_nothing(
+    world: Any, fault: str, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, warehouse = world.deployment(tmp_path / "deployment", monkeypatch)
+    order(world, fault)
+    report = world.sync(settings, warehouse)
+    world.assert_equal(warehouse)
+    struck = world.struck()
+    if fault in ANSWERED_AGAIN:
+        assert report.retries >= struck.get(fault, 0) > 0
+    if fault in ("429", "503", "request_limit"):
+        assert any(wait >= 3 for wait in waits), "Retry-After is followed"
+
+    order(world, fault)
+    world.live()
+    world.sync(settings, warehouse)
+    world.assert_equal(warehouse)
+    world.order([])
+    again = world.sync(settings, warehouse)
+    assert (again.rows, again.deleted.total()) == (0, 0), "what was landed once is not landed again"
+    world.assert_equal(warehouse)
