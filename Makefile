@@ -16,7 +16,7 @@ DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) 
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres lint bench-cdc format compile lock clean
+.PHONY: help setup demo up test test-postgres lint bench-cdc bench-sources format compile lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts and compiled arte
 
 bench-cdc: $(STAMP) ## capture from Postgres beside its peers, figures to bench/results (ROWS, ROUNDS, ONLY=key,key)
 	@$(BIN)/python -m bench.cdc $(BENCH_FLAGS) && $(BIN)/python -m bench.report
+
+bench-sources: $(STAMP) ## how fast Stripe, Salesforce and HubSpot are read, and in how much memory (RECORDS, ROUNDS, LARGE=0, ONLY=hubspot)
+	@$(BIN)/python -m bench.sources $(if $(RECORDS),--records $(RECORDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(LARGE),--large $(LARGE)) $(if $(ONLY),--only $(ONLY))
 
 format: $(STAMP) ## format Python and SQL
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -128,7 +128,9 @@ class HubSpotApi:
         most = HISTORY_CAP if view.history else 100
         limit = _whole(query.get("limit", "10"), "limit", least=1, most=most)
         after = _whole(query.get("after", "0"), "after", least=0)
-        found = self._store.page(kind, after=after, archived=query.get("archived", "").lower() == "true", limit=limit + 1)
+        found = self._store.page(
+            kind, after=after, archived=query.get("archived", "").lower() == "true", limit=limit + 1
+        )
         answer: Json = {"results": [self._shown(record, view) for record in found[:limit]]}
         if len(found) > limit:
             last = str(found[limit - 1].id)
