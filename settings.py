@@ -12,10 +12,10 @@ from collections.abc import Callable
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Region = Literal["us", "eu"]
 ROOT = Path(__file__).resolve().parent
@@ -41,14 +41,35 @@ class PostgresSource(_Section):
     on_slot_lost: Literal["fail", "resnapshot"] = "fail"
 
 
-class StripeSource(_Section):
-    url: str
-    api_key_env: str
-    api_version: str = "2025-09-30.clover"
+class StripeAccount(_Section):
+    """One of several accounts; its rows say so in ``_airbyte_meta``."""
 
-    def api_key(self) -> str:
+    api_key_env: str
+    url: str | None = None
+    """where it is not the source's"""
+
+
+class StripeSource(_Section):
+    """One Stripe account by its key, or several by their names."""
+
+    url: str
+    api_key_env: str | None = None
+    api_version: str = "2025-09-30.clover"
+    accounts: dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}$")], StripeAccount] = {}
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        if (self.api_key_env is None) != bool(self.accounts):
+            raise ValueError("give api_key_env of one account, or accounts of several")
+        return self
+
+    def each(self) -> dict[str, StripeAccount]:
+        """Name → account; one account that needs no name has an empty one."""
+        return self.accounts or {"": StripeAccount(api_key_env=str(self.api_key_env))}
+
+    def api_key(self, account: str = "") -> str:
         """The secret key, from the environment variable that the configuration names."""
-        return secret(self.api_key_env, "Stripe")
+        return secret(self.each()[account].api_key_env, "Stripe")
 
 
 class HubSpotSource(_Section):

@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from demo.company import words
+from demo.company import paperwork, words
 from demo.company.book import (
     COUPONS,
     DAY,
@@ -77,6 +77,7 @@ class Billing:
             self._accounts.setdefault(account.key, account)
             getattr(self, verb)(**arguments)
         self._duplicate()
+        paperwork.work(self._api, self._key, self._accounts, day=day, begin=begin)
         self._pass_time(since=before, until=begin + DAY - 1)
         self._advance(begin + DAY - 1)
         for account in self._accounts.values():
@@ -163,6 +164,7 @@ class Billing:
         for name, coupon in COUPONS.items():
             made = self._api.post_form("/v1/coupons", _coupon_fields(name, coupon), key=self._key(name))
             self._catalog[name] = made["id"]
+        paperwork.open_office(self._api, self._key, self._catalog["welcome-20"])
 
     def _make_customer(self, account: Account, person: Person | None, name: str, step: str) -> str:
         fields: dict[str, object] = {

@@ -49,6 +49,10 @@ def round_money(amount: Decimal) -> int:
     return int(amount.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
 
+def percentage(amount: int, percent: str) -> int:
+    return round_money(Decimal(amount) * Decimal(percent) / 100)
+
+
 def prorate(amount: int, *, start: int, end: int, at: int) -> int:
     """The part of a period's ``amount`` that the time from ``at`` to ``end`` is worth, to the second."""
     return round_money(Decimal(amount) * (end - at) / (end - start))
@@ -105,6 +109,16 @@ def next_due(kind: str, item: Json, *, now: int) -> int | None:
         return item["end"]
     if kind == "invoice":
         return item["next_payment_attempt"] if item["status"] == "open" else None
+    if kind == "balance_transaction":
+        return item["available_on"] if item["status"] == "pending" else None
+    if kind == "payout":
+        return item["arrival_date"] if item["status"] == "in_transit" else None
+    if kind == "dispute":
+        return item["evidence_details"]["due_by"] if item["status"] in ("needs_response", "under_review") else None
+    if kind == "subscription_schedule":
+        return item["current_phase"]["end_date"] if item["status"] == "active" else None
+    if kind == "payout_run":
+        return item["next"]
     if kind != "subscription" or item["status"] in ("canceled", "incomplete_expired"):
         return None
     if item["status"] == "incomplete":

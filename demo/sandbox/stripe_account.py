@@ -13,14 +13,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from demo.sandbox import billing
+from demo.sandbox import stripe_money_objects as money_shapes
 from demo.sandbox import stripe_objects as shapes
 from demo.sandbox.store import Json
 from demo.sandbox.stripe_form import StripeError, missing
+from demo.sandbox.stripe_money import DISPUTED_CARD, Money
 from demo.sandbox.stripe_store import Objects
 
 CLOCK = "clock_sandbox"
 WORKING_CARD, FAILING_CARD = "pm_card_visa", "pm_card_chargeCustomerFail"
-_EVENT_NAMES = {"subscription": "customer.subscription", "discount": "customer.discount"}
+CARDS = (WORKING_CARD, FAILING_CARD, DISPUTED_CARD)
+_EVENT_NAMES = {
+    "subscription": "customer.subscription",
+    "discount": "customer.discount",
+    "dispute": "charge.dispute",
+}
 _LIVE = ("active", "past_due", "unpaid")
 
 
@@ -39,6 +46,7 @@ class Account:
 
     def __init__(self, path: Path, *, after_retries: Literal["cancel", "unpaid"]) -> None:
         self.objects = Objects(path)
+        self.money = Money(self)
         self.request: tuple[str | None, str | None] = (None, None)
         self._after_retries = after_retries
         self._frozen: int | None = self.objects.state.meta("frozen_time")
@@ -89,12 +97,17 @@ class Account:
         while (due := self.objects.next_due(until)) is not None:
             moment, item = due
             self.now = max(self.now, moment)
-            if item["object"] == "discount":
-                self._end_discount(item)
-            elif item["object"] == "invoice":
-                self.collect(item)
-            else:
-                self._fall_due(item)
+            fall_due = {
+                "discount": self._end_discount,
+                "invoice": self.collect,
+                "balance_transaction": self.money.becomes_available,
+                "payout_run": self.money.pay_out,
+                "payout": lambda payout: self.change(payout, "payout.paid", status="paid"),
+                "dispute": self.money.close,
+                "subscription_schedule": self.complete,
+                "subscription": self._fall_due,
+            }
+            fall_due[item["object"]](item)
         self.now = max(self.now, until)
 
     def _fall_due(self, subscription: Json) -> None:
@@ -108,14 +121,14 @@ class Account:
         elif billing.period(subscription)[1] <= self.now:
             self._renew(subscription)
         else:
-            self._emit("customer.subscription.trial_will_end", subscription)
+            self.emit("customer.subscription.trial_will_end", subscription)
             self.objects.reschedule(subscription, now=self.now)
 
     # objects and their events
 
     def create(self, item: Json) -> Json:
         self.objects.insert(item, now=self.now)
-        self._emit(f"{_EVENT_NAMES.get(item['object'], item['object'])}.created", item)
+        self.emit(f"{_EVENT_NAMES.get(item['object'], item['object'])}.created", item)
         return item
 
     def change(self, item: Json, event: str | None = None, **fields: Any) -> Json:
@@ -133,16 +146,16 @@ class Account:
         changed = item | fields
         self.objects.replace(changed, now=self.now)
         if event is None:
-            self._emit(f"{_EVENT_NAMES.get(item['object'], item['object'])}.updated", changed, previous)
+            self.emit(f"{_EVENT_NAMES.get(item['object'], item['object'])}.updated", changed, previous)
         else:
-            self._emit(event, changed)
+            self.emit(event, changed)
         return changed
 
     def delete(self, item: Json) -> None:
         self.objects.delete(item["id"])
-        self._emit(f"{_EVENT_NAMES.get(item['object'], item['object'])}.deleted", item)
+        self.emit(f"{_EVENT_NAMES.get(item['object'], item['object'])}.deleted", item)
 
-    def _emit(self, kind: str, item: Json, previous: Json | None = None) -> None:
+    def emit(self, kind: str, item: Json, previous: Json | None = None) -> None:
         identifier = self.objects.new_id("evt")
         event = shapes.event(identifier, now=self.now, kind=kind, item=item, previous=previous, request=self.request)
         self.objects.insert(event, now=self.now)
@@ -214,7 +227,7 @@ class Account:
             subscription["status"] = "incomplete"
         self.create(subscription)
         if trialing and end - self.now <= billing.TRIAL_NOTICE:
-            self._emit("customer.subscription.trial_will_end", subscription)
+            self.emit("customer.subscription.trial_will_end", subscription)
         if customer["currency"] is None:
             self.change(customer, currency=first["currency"])
         self._bill(
@@ -319,7 +332,11 @@ class Account:
             "cancellation_details": subscription["cancellation_details"] | {"reason": reason},
         }
         self.objects.replace(canceled, now=self.now)
-        self._emit("customer.subscription.deleted", canceled)
+        self.emit("customer.subscription.deleted", canceled)
+        if canceled["schedule"] is not None:
+            schedule = self.known(canceled["schedule"])
+            ended: Json = {"status": "canceled", "canceled_at": self.now, "current_phase": None}
+            self.change(schedule, "subscription_schedule.canceled", **ended)
         for pending in self.objects.hanging_on("proration", subscription["id"]):
             self.objects.erase(pending["id"])
         for invoice in self.objects.hanging_on("invoice", subscription["id"]):
@@ -400,6 +417,40 @@ class Account:
             raise StripeError("Prices of one subscription must share their billing interval.", param="items")
         if any(price["currency"] != currency for price in prices):
             raise StripeError(f"All prices must be in the subscription's currency, {currency}.", param="items")
+
+    # schedules
+
+    def schedule(self, subscription: Json) -> Json:
+        """Put a subscription under a schedule that ends with its current period."""
+        if subscription["schedule"] is not None or subscription["status"] not in ("trialing", *_LIVE):
+            raise StripeError("The subscription is scheduled already, or has ended.", param="from_subscription")
+        start, end = billing.period(subscription)
+        identifier = self.objects.new_id("sub_sched")
+        made = self.create(
+            money_shapes.subscription_schedule(
+                identifier, now=self.now, subscription=subscription, start=start, end=end
+            )
+        )
+        self.change(subscription, schedule=identifier)
+        return made
+
+    def complete(self, schedule: Json) -> Json:
+        """The last phase is over: the subscription goes on without it."""
+        return self._unschedule(schedule, "completed", completed_at=self.now)
+
+    def release(self, schedule: Json) -> Json:
+        """Let go of the subscription before the end."""
+        of = schedule["subscription"]
+        return self._unschedule(schedule, "released", released_at=self.now, released_subscription=of)
+
+    def _unschedule(self, schedule: Json, status: str, **fields: Any) -> Json:
+        if schedule["status"] != "active":
+            raise StripeError(f"The schedule is {schedule['status']}.", param="schedule")
+        subscription = self.known(schedule["subscription"])
+        if subscription["schedule"] == schedule["id"]:
+            self.change(subscription, schedule=None)
+        gone = {"current_phase": None, "status": status} | ({"subscription": None} if status == "released" else {})
+        return self.change(schedule, f"subscription_schedule.{status}", **gone, **fields)
 
     # discounts
 
@@ -572,6 +623,7 @@ class Account:
         paid = amount == 0 or self._card_works(customer)
         attempts = invoice["attempt_count"] + (amount > 0)
         if amount:
+            intent = self.money.attempt(invoice, customer, amount=amount)
             charge = shapes.charge(
                 self.objects.new_id("ch"),
                 now=self.now,
@@ -581,8 +633,7 @@ class Account:
                 payment_method=customer["invoice_settings"]["default_payment_method"] or WORKING_CARD,
                 succeeds=paid,
             )
-            self.objects.insert(charge, now=self.now)
-            self._emit("charge.succeeded" if paid else "charge.failed", charge)
+            self.money.settle(intent, charge)
         subscription = self.known(invoice["parent"]["subscription_details"]["subscription"])
         if paid:
             self.change(
@@ -639,7 +690,7 @@ class Account:
             raise StripeError("Refund amount is greater than what is left of the charge.", param="amount")
         identifier = self.objects.new_id("re")
         refund = shapes.refund(identifier, now=self.now, charge=charge, amount=given, reason=reason)
-        refund = self.create(refund | {"metadata": metadata})
+        refund = self.create(self.money.refunded(refund | {"metadata": metadata}, charge))
         total = charge["amount_refunded"] + given
         self.change(charge, "charge.refunded", amount_refunded=total, refunded=total == charge["amount_captured"])
         return refund

@@ -10,10 +10,11 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from demo.sandbox import billing
+from demo.sandbox import stripe_money_api as money
 from demo.sandbox import stripe_objects as shapes
 from demo.sandbox.exchange import Answer, Request
 from demo.sandbox.store import Json, dumps
-from demo.sandbox.stripe_account import CLOCK, FAILING_CARD, WORKING_CARD, Account, ItemChange
+from demo.sandbox.stripe_account import CARDS, CLOCK, Account, ItemChange
 from demo.sandbox.stripe_form import Form, StripeError, missing
 
 KINDS = {
@@ -26,18 +27,21 @@ KINDS = {
     "charges": "charge",
     "refunds": "refund",
     "events": "event",
+    **money.KINDS,
 }
-# Filters of each list: parameter → column of the store.
-FILTERS = {
+# Filters of each list: parameter → column of the store, or path in the body.
+FILTERS: dict[str, dict[str, str]] = {
     "customers": {"email": "tag"},
     "products": {"active": "tag"},
     "prices": {"active": "tag", "product": "parent"},
     "subscriptions": {"customer": "customer", "status": "tag"},
     "invoices": {"customer": "customer", "subscription": "parent", "status": "tag"},
-    "charges": {"customer": "customer"},
-    "refunds": {"charge": "parent"},
+    "charges": {"customer": "customer", "payment_intent": "parent"},
+    "refunds": {"charge": "parent", "payment_intent": "$.payment_intent"},
     "events": {"type": "tag"},
+    **money.FILTERS,
 }
+_EMBEDDED = 10  # members of a list within an object; the others are on further pages
 _COMPARISONS = {"gt": "created > ?", "gte": "created >= ?", "lt": "created < ?", "lte": "created <= ?"}
 _EQUALS = {column: f"{column} = ?" for column in ("customer", "parent", "tag")}
 CURRENCIES = ("usd", "eur", "gbp")
@@ -86,6 +90,8 @@ class StripeApi:
             "POST refunds": self._create_refund,
             "POST test_helpers/*/" + CLOCK + "/advance": self._advance,
         }
+        self._money = money.MoneyApi(self._account, self._live)
+        self._writes |= self._money.writes
 
     def close(self) -> None:
         self._objects.state.close()
@@ -97,9 +103,12 @@ class StripeApi:
             head, _, path = request.path.strip("/").partition("/")
             if head != "v1" or not path:
                 raise _unknown(request)
+            parts = path.split("/")
+            if parts[0] == "billing" and len(parts) > 1:
+                parts[:2] = ["/".join(parts[:2])]
             if request.method == "GET":
-                return Answer(200, self._read(path.split("/"), request))
-            return self._write(path.split("/"), request)
+                return Answer(200, self._read(parts, request))
+            return self._write(parts, request)
         except StripeError as error:
             return Answer(error.status, error.body)
 
@@ -120,14 +129,19 @@ class StripeApi:
             body = self._retrieve(KINDS[path[0]], path[1])
         elif path[0] == "invoices" and path[2:] == ["lines"]:
             lines = self._live("invoice", path[1])["lines"]["data"]
-            return _embedded(lines, form, expand, url=f"/v1/invoices/{path[1]}/lines")
+            return self._embedded(lines, form, expand, url=f"/v1/invoices/{path[1]}/lines")
+        elif path[0] == "billing/meters" and path[2:] == ["event_summaries"]:
+            return self._money.summaries(path[1], form)
+        elif path[0] == "credit_notes" and path[2:] == ["lines"]:
+            lines = self._live("credit_note", path[1])["lines"]["data"]
+            return self._embedded(lines, form, expand, url=f"/v1/credit_notes/{path[1]}/lines")
         elif path == ["subscription_items"]:
             items = self._live("subscription", form.required("subscription"))["items"]["data"]
-            return _embedded(items, form, expand, url="/v1/subscription_items")
+            return self._embedded(items, form, expand, url="/v1/subscription_items")
         else:
             raise _unknown(request)
         form.done()
-        return dumps(self._expanded(json.loads(body), expand)) if expand else body
+        return _cut(dumps(self._expanded(json.loads(body), expand)) if expand else body)
 
     def _retrieve(self, kind: str, identifier: str) -> str:
         found = self._objects.body(kind, identifier)
@@ -165,10 +179,11 @@ class StripeApi:
         )
         if expand:
             answer = {"object": "list", "data": [json.loads(body) for body in page.bodies]}
-            return dumps(self._expanded(answer, expand) | {"has_more": page.more, "url": f"/v1/{stream}"})
+            return _cut(dumps(self._expanded(answer, expand) | {"has_more": page.more, "url": f"/v1/{stream}"}))
         # What is stored is what is answered: no need to parse a page to write it out again.
         more = "true" if page.more else "false"
-        return f'{{"object":"list","data":[{",".join(page.bodies)}],"has_more":{more},"url":"/v1/{stream}"}}'
+        bodies = ",".join(map(_cut, page.bodies))
+        return f'{{"object":"list","data":[{bodies}],"has_more":{more},"url":"/v1/{stream}"}}'
 
     def _cursor(self, kind: str, param: str, identifier: str | None) -> int | None:
         if identifier is None:
@@ -217,6 +232,8 @@ class StripeApi:
             value = form.text(name)
             if value is not None and stream == "events" and value.endswith(".*"):
                 conditions.append(("tag >= ? and tag < ?", [value[:-1], value[:-2] + "/"]))
+            elif value is not None and column.startswith("$"):
+                conditions.append(("json_extract(body, ?) = ?", [column, value]))
             elif value is not None:
                 conditions.append((_EQUALS[column], [value]))
         return conditions
@@ -243,6 +260,21 @@ class StripeApi:
         if not isinstance(found, dict):
             raise StripeError(f"This property cannot be expanded ({'.'.join(path)}).", param="expand")
         return self._expand(found, rest) if rest else found
+
+    def _embedded(self, members: Sequence[Json], form: Form, expand: Sequence[Sequence[str]], *, url: str) -> str:
+        """A page of a list that is stored within its owner."""
+        limit, after, before = _window(form)
+        form.done()
+        ids = [member["id"] for member in members]
+        if (cursor := after or before) is not None and cursor not in ids:
+            raise missing("line", cursor, param="starting_after" if after else "ending_before", status=400)
+        if before is not None:
+            upto = ids.index(before)
+            page, more = members[max(0, upto - limit) : upto], upto > limit
+        else:
+            start = ids.index(after) + 1 if after is not None else 0
+            page, more = members[start : start + limit], len(members) > start + limit
+        return dumps(self._expanded({"object": "list", "data": list(page), "has_more": more, "url": url}, expand))
 
     # writes
 
@@ -271,7 +303,7 @@ class StripeApi:
                 form = Form.parse([*request.query, *pairs])
                 expand = [name.split(".") for name in form.texts("expand")]
                 try:
-                    status, body = 200, dumps(self._expanded(handler(path, form), expand))
+                    status, body = 200, _cut(dumps(self._expanded(handler(path, form), expand)))
                 except StripeError as error:
                     if not error.keep:
                         raise
@@ -312,7 +344,7 @@ class StripeApi:
         method = settings.text("default_payment_method") or form.text("payment_method")
         settings.done()
         if method is not None:
-            if method not in (WORKING_CARD, FAILING_CARD):
+            if method not in CARDS:
                 raise missing("PaymentMethod", method, param="invoice_settings[default_payment_method]", status=400)
             fields["invoice_settings"] = customer["invoice_settings"] | {"default_payment_method": method}
         if "metadata" in form:
@@ -603,19 +635,18 @@ def _window(form: Form) -> tuple[int, str | None, str | None]:
     return limit, after, before
 
 
-def _embedded(members: Sequence[Json], form: Form, expand: Sequence[Sequence[str]], *, url: str) -> str:
-    """A page of a list that is stored within its owner."""
-    if expand:
-        raise StripeError("This list cannot be expanded.", param="expand")
-    limit, after, before = _window(form)
-    form.done()
-    ids = [member["id"] for member in members]
-    if (cursor := after or before) is not None and cursor not in ids:
-        raise missing("line", cursor, param="starting_after" if after else "ending_before", status=400)
-    if before is not None:
-        upto = ids.index(before)
-        page, more = members[max(0, upto - limit) : upto], upto > limit
-    else:
-        start = ids.index(after) + 1 if after is not None else 0
-        page, more = members[start : start + limit], len(members) > start + limit
-    return dumps({"object": "list", "data": list(page), "has_more": more, "url": url})
+def _cut(body: str) -> str:
+    """An answer whose embedded lists end after a page, as Stripe's do."""
+    if max(body.count('"object":"line_item"'), body.count('"object":"subscription_item"')) <= _EMBEDDED:
+        return body  # most: no need to parse what is stored as it is answered
+
+    def cut(value: Any, *, inside: bool) -> Any:
+        if isinstance(value, list):
+            return [cut(member, inside=inside) for member in value]
+        if not isinstance(value, dict):
+            return value
+        if inside and value.get("object") == "list" and len(value["data"]) > _EMBEDDED:
+            value = value | {"data": value["data"][:_EMBEDDED], "has_more": True}
+        return {name: cut(member, inside=True) for name, member in value.items()}
+
+    return dumps(cut(json.loads(body), inside=False))

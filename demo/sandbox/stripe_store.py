@@ -32,8 +32,27 @@ create index if not exists objects_by_due on objects (due, kind, seq) where due 
 create table if not exists answers (key text primary key, fingerprint text not null, status integer, body text)
 """
 # What an object hangs on, for the lists that filter by it.
-_PARENT = {"price": "product", "refund": "charge", "discount": "subscription", "proration": "subscription"}
-_TAG = {"event": "type", "customer": "email", "product": "active", "price": "active"}
+_PARENT = {
+    "price": "product",
+    "refund": "charge",
+    "discount": "subscription",
+    "proration": "subscription",
+    "charge": "payment_intent",
+    "credit_note": "invoice",
+    "dispute": "charge",
+    "balance_transaction": "source",
+    "meter_use": "use",
+}
+_TAG = {
+    "event": "type",
+    "customer": "email",
+    "product": "active",
+    "price": "active",
+    "promotion_code": "active",
+    "tax_rate": "active",
+    "balance_transaction": "type",
+    "meter_use": "time",
+}
 
 
 @dataclass(frozen=True)
@@ -104,6 +123,10 @@ class Objects:
     def get(self, identifier: str) -> Json | None:
         row = self._execute("select body from objects where id = ? and kind <> 'proration'", [identifier]).fetchone()
         return None if row is None else json.loads(row[0])
+
+    def of_kind(self, kind: str) -> list[Json]:
+        rows = self._execute("select body from objects where kind = ? and deleted = 0 order by seq", [kind])
+        return [json.loads(body) for (body,) in rows]
 
     def hanging_on(self, kind: str, parent: str) -> list[Json]:
         """What ``parent`` has of ``kind``, oldest first."""

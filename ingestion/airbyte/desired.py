@@ -234,6 +234,10 @@ def _database_name(settings: Settings, database: AirbyteDatabase) -> str:
 
 def _api_source(settings: Settings, section: AirbyteStripe | AirbyteHubSpot | AirbyteSalesforce) -> dict[str, Any]:
     if isinstance(section, AirbyteStripe):
+        if settings.sources.stripe.api_key_env is None:
+            raise TailraceError(
+                "airbyte.sources.stripe: Airbyte lands one account; give sources.stripe.api_key_env of it"
+            )
         return {
             "sourceType": "stripe",
             "account_id": section.account_id,

@@ -130,7 +130,7 @@ class HubSpotReading(Reading):
         """Land records as they are now, and the stamp up to which the index was walked."""
         chunks = [keys[start : start + SEARCHED] for start in range(0, len(keys), SEARCHED)]
         read = Read()
-        for each in self._pool.map(partial(self.lists.read, stream), chunks):
+        for each in self.pool.map(partial(self.lists.read, stream), chunks):
             read += each
         self._take_all(stream, read)
         skipped = sorted({*self.position["skipped"].get(stream, []), *(int(key) for key in read.broken)})

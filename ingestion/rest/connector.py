@@ -6,6 +6,7 @@ A file says what is asked for and how its rows are placed; ``engine.py`` runs it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,6 +131,8 @@ class Stream(_Part):
     """events that tell that a record is gone"""
     residency: Residency = Residency()
     nested: tuple[Nested, ...] = ()
+    omit: tuple[str, ...] = ()
+    """fields that are known and not wanted: they neither land nor count as unclassified"""
     keeps: bool = False
     """whether rows stay when a list no longer shows them: what the source forgets stays true"""
     paginator: Paginator | None = None
@@ -165,7 +168,7 @@ class Connector(_Part):
     reconcile_hours: int = Field(default=168, ge=0)
     """how often everything is read whole and compared"""
     omit: tuple[str, ...] = ()
-    """fields of any record that say nothing: they neither land nor count as unclassified"""
+    """the same of every stream"""
     feed: Feed | None = None
     streams: dict[str, Stream]
 
@@ -193,23 +196,28 @@ def load_connector(name: str, contracts: Contracts, *, directory: Path = DIRECTO
     does not have or has under another key, and references to streams that are not there.
     """
     path = directory / f"{name}.yml"
+    connector = _read(path)
+    for place, problem in _problems(connector, contracts):
+        raise TailraceError(f"{path.name}: {place}: {problem}")
+    return connector
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path) -> Connector:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        raise TailraceError(f"{path.name}: cannot be read; a connector is a file in {directory}") from None
+        raise TailraceError(f"{path.name}: cannot be read; a connector is a file in {path.parent}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path.name}:{mark.line + 1}" if mark else path.name
         raise TailraceError(f"{where}: not valid YAML; mend that line") from None
     try:
-        connector = Connector.model_validate(raw)
+        return Connector.model_validate(raw)
     except ValidationError as error:
         detail = error.errors()[0]
         key = ".".join(str(part) for part in detail["loc"])
         raise TailraceError(f"{path.name}: {key}: {detail['msg'].lower()}; mend that key") from None
-    for place, problem in _problems(connector, contracts):
-        raise TailraceError(f"{path.name}: {place}: {problem}")
-    return connector
 
 
 def _problems(connector: Connector, contracts: Contracts) -> Iterator[tuple[str, str]]:

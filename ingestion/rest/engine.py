@@ -83,7 +83,7 @@ def open_lander(
         report=report,
         progress=progress,
         account=account,
-        omit=connector.omit,
+        omit={name: frozenset({*connector.omit, *stream.omit}) for name, stream in connector.streams.items()},
     )
 
 
@@ -107,7 +107,7 @@ class Reading:
         self.position: dict[str, Any] = {}
         self.stream = f"account:{account}" if account else "account"
         self._owners: dict[tuple[str, str], str | None] = {}
-        self._pool = ThreadPoolExecutor(connector.parallelism, thread_name_prefix=connector.name)
+        self.pool = ThreadPoolExecutor(connector.parallelism, thread_name_prefix=connector.name)
 
     def run(self) -> None:
         """Read what is due. Raises TailraceError when the source cannot be reached or refuses; what landed stays."""
@@ -131,7 +131,7 @@ class Reading:
                 if not self.position["again"]:
                     break
         finally:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self.pool.shutdown(wait=False, cancel_futures=True)
             for stream, seconds in self.position.get("skipped", {}).items():
                 self.report.skipped[stream] += len(seconds)
 
@@ -146,11 +146,11 @@ class Reading:
 
     def due(self) -> str | None:
         """Why the whole is to be read and compared now; None when it is not."""
-        last = self.position["compared_at"]
-        hours = timedelta(hours=self.connector.reconcile_hours)
-        if last is None or datetime.now(UTC) >= datetime.fromisoformat(last) + hours:
-            return "comparison"
-        return None
+        return "comparison" if self._has_passed(self.position["compared_at"], self.connector.reconcile_hours) else None
+
+    def clocks(self) -> dict[str, datetime]:
+        """The present by each clock that what is due is measured on; a source may have one of its own."""
+        return {"ours": datetime.now(UTC)}
 
     def follow(self) -> None:
         """Land what changed since the position, after the whole was read."""
@@ -252,7 +252,8 @@ class Reading:
         first = whole["why"] == "first"
         if whole["why"] != "comparison":
             self.report.mode = "full"
-            self.report.note = None if first else whole["why"]
+            if not first:
+                self.report.note = "; ".join(filter(None, [self.report.note, self.lander.account, whole["why"]]))
         else:
             self.report.mode = "comparison"
         before = self.report.landed + self.report.deleted
@@ -270,8 +271,8 @@ class Reading:
             if not first:
                 self.swept(con)
 
-        compared_at = datetime.now(UTC).isoformat(timespec="seconds")
-        self.land({"whole": None, "compared_at": compared_at, "created": self._newest_created()}, then=swept)
+        done = {"whole": None, "compared_at": self._moment(), "created": self._newest_created()}
+        self.land(done, then=swept)
         if whole["why"] == "comparison":
             changed = self.report.landed + self.report.deleted
             changed.subtract(before)
@@ -280,7 +281,7 @@ class Reading:
     def _read_lists(self, streams: Sequence[str]) -> None:
         """Land the pages of lists as they come: the next page of each is asked for while this one is landed."""
         pending: dict[Future[Page], str] = {
-            self._pool.submit(self.lists.page, name, after=self.position["whole"]["after"][name]): name
+            self.pool.submit(self.lists.page, name, after=self.position["whole"]["after"][name]): name
             for name in streams
         }
         after: dict[str, str | None] = dict(self.position["whole"]["after"])
@@ -291,7 +292,7 @@ class Reading:
                 name = pending.pop(future)
                 page = future.result()
                 if page.after is not None:
-                    pending[self._pool.submit(self.lists.page, name, after=page.after)] = name
+                    pending[self.pool.submit(self.lists.page, name, after=page.after)] = name
                     after[name] = page.after
                 else:
                     del after[name]
@@ -330,7 +331,7 @@ class Reading:
             if spec.cursor.kind != "created" or window is None or not self.is_time_for(name):
                 continue
             since = self._created_since(name)
-            newest = since
+            newest = known = self.position["created"].get(name, -1)
             for page in self.lists.walk(name, query=[(window.at_or_after, str(since))] if since else ()):
                 for item in page.records:
                     self.take_safely(name, item)
@@ -338,7 +339,8 @@ class Reading:
                 self._skip(name, page.passed)
                 if self.batch.size >= landing.BATCH:
                     self.land({})
-            self.land({"created": self.position["created"] | {name: newest}, **self.was_read(name)})
+            if self.batch.size or newest > known or spec.cursor.every_hours:
+                self.land({"created": self.position["created"] | {name: newest}, **self.was_read(name)})
 
     def _created_since(self, name: str) -> int:
         cursor = self.connector.streams[name].cursor
@@ -359,13 +361,22 @@ class Reading:
     def is_time_for(self, stream: str) -> bool:
         """Whether a stream that is read every so many hours is due."""
         hours = self.connector.streams[stream].cursor.every_hours
-        last = self.position["read_at"].get(stream)
-        return not hours or last is None or datetime.now(UTC) >= datetime.fromisoformat(last) + timedelta(hours=hours)
+        return not hours or self._has_passed(self.position["read_at"].get(stream), hours)
 
     def was_read(self, stream: str) -> dict[str, Any]:
         """The part of the position that says that a stream was read just now."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return {"read_at": self.position["read_at"] | {stream: now}}
+        return {"read_at": self.position["read_at"] | {stream: self._moment()}}
+
+    def _moment(self) -> dict[str, str]:
+        return {name: now.isoformat(timespec="seconds") for name, now in self.clocks().items()}
+
+    def _has_passed(self, last: Mapping[str, str] | None, hours: int) -> bool:
+        """Whether by any clock so many hours went by since ``last``."""
+        return last is None or any(
+            now >= datetime.fromisoformat(last[name]) + timedelta(hours=hours)
+            for name, now in self.clocks().items()
+            if name in last
+        )
 
     def retry_skipped(self) -> None:
         """Ask again for records that broke their page: by the second in which they were made."""
@@ -393,7 +404,7 @@ class Reading:
 
     def one(self, stream: str, keys: Collection[str]) -> dict[str, Json | None]:
         """Records by their keys, asked for several at a time; None for those that are gone."""
-        futures = {key: self._pool.submit(self.lists.one, stream, key) for key in keys}
+        futures = {key: self.pool.submit(self.lists.one, stream, key) for key in keys}
         return {key: future.result() for key, future in futures.items()}
 
     def _take_nested(self, stream: str, item: dict[str, Any], nested: Nested, *, deleted: bool) -> None:
@@ -408,28 +419,28 @@ class Reading:
             return
         parent = str(item[self.connector.streams[stream].key])
         members = [] if deleted else self._complete(item, nested, parent)
-        keys = []
         owner = self.subject_of(stream, item)
-        for member in members:
-            key = str(member[self.connector.streams[nested.stream].key])
-            keys.append(key)
-            own = dict(member)
-            if nested.parent is not None:
-                own[nested.parent] = parent
-            self.take_child(nested.stream, own, owner)
+        added = {} if nested.parent is None else {nested.parent: parent}
+        flat = [self._take_member(nested.stream, member, added, owner) for member in members]
+        how = self.connector.paginator
+        if isinstance(item.get(nested.at), Mapping):
+            item[nested.at] = {**item[nested.at], how.records: flat, **({how.more: False} if how.more else {})}
         if nested.parent is not None:
-            self.batch.adopt(nested.stream, nested.parent, parent, keys)
+            key = self.connector.streams[nested.stream].key
+            self.batch.adopt(nested.stream, nested.parent, parent, [str(member[key]) for member in members])
 
-    def take_child(self, stream: str, item: Json, owner: str | None) -> None:
-        """Put a member of a nested list into the batch: it belongs where its parent belongs."""
+    def _take_member(self, stream: str, item: Json, added: Mapping[str, str], owner: str | None) -> Json:
+        """Put a member of a nested list into the batch, where its parent belongs; the member with ids for objects."""
         spec = self.connector.streams[stream]
         flat = dict(item)
         for nested in spec.nested:
             self._take_nested(stream, flat, nested, deleted=False)
-        self.batch.put(stream, str(item[spec.key]), Change(row=self.lander.row(stream, flat), subject=owner))
+        row = self.lander.row(stream, {**flat, **added})
+        self.batch.put(stream, str(item[spec.key]), Change(row=row, subject=owner))
+        return flat
 
     def _complete(self, item: dict[str, Any], nested: Nested, parent: str) -> list[Json]:
-        """The members of a nested list, all of them; the record's copy of the list is completed, too."""
+        """The members of a nested list, all of them."""
         value = item.get(nested.at)
         if not isinstance(value, Mapping):
             return list(value or [])
@@ -443,7 +454,6 @@ class Reading:
             except ApiError as error:
                 if not error.is_missing:  # the parent is gone, or the list is another one now: an event will tell
                     raise
-        item[nested.at] = {**value, how.records: members, **({how.more: False} if how.more else {})}
         return members
 
     def _remember(self, stream: str, value: Any) -> None:

@@ -120,15 +120,16 @@ class Lander:
         report: SyncReport,
         progress: Progress | None = None,
         account: str = "",
-        omit: Iterable[str] = (),
+        omit: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         """``source`` names the contract whose tables are the streams.
 
-        ``account`` tells rows of several accounts apart, in ``_airbyte_meta``; ``omit`` are fields that say nothing.
+        ``account`` tells rows of several accounts apart, in ``_airbyte_meta``; ``omit`` are, a
+        stream, fields that are known and not wanted.
         """
         tables = contracts.raw_tables(source)
         self.account = account
-        self._omit = frozenset(omit)
+        self._omit = omit or {}
         self.tables = {table.name: raw_table(table) for table in tables}
         self.residency = residency
         self.report = report
@@ -145,10 +146,10 @@ class Lander:
         """Create what is missing in the warehouse; the stored position of each of ``streams``."""
         with self._writer() as con, transaction(con):
             for table in self.tables.values():
-                _classify(con, table)
+                present = present_columns(con, table)
+                _classify(con, table, present)
                 ensure_table(con, table)
                 known = {column.name for column in table.columns} | {name for name, _ in META} | table.excluded
-                present = present_columns(con, table)
                 self._restrict(table.name, [n for n, kind in present.items() if n not in known and kind == RESTRICTED])
             self.residency.ensure(con)
             return {stream: positions.read(con, self._source, stream) for stream in streams}
@@ -156,7 +157,8 @@ class Lander:
     def row(self, stream: str, fields: Mapping[str, Any]) -> dict[str, str | None]:
         """The landing columns of an object as text, which the raw table casts to its types."""
         known = self._classified[stream]
-        strange = [name for name in fields if name not in known and name not in self._omit]
+        omitted = self._omit.get(stream, frozenset())
+        strange = [name for name in fields if name not in known and name not in omitted]
         given = fields.get
         row = {  # most values are texts or none: a call for each would cost more than all the rest
             name: value
@@ -364,9 +366,8 @@ class Lander:
         self.tables[stream] = replace(table, columns=columns, personal=table.personal | set(fresh))
 
 
-def _classify(con: duckdb.DuckDBPyConnection, table: RawTable) -> None:
+def _classify(con: duckdb.DuckDBPyConnection, table: RawTable, present: Mapping[str, str]) -> None:
     """Give columns that landed restricted, and that the contract classifies now, their type."""
-    present = present_columns(con, table)
     for column in table.columns:
         if present.get(column.name) == RESTRICTED and column.duck_type != RESTRICTED:
             name = quote(column.name)

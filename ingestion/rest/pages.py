@@ -6,12 +6,12 @@ which is passed by the second in which it was made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ingestion.rest.client import ApiError, Json, RestClient, UnreadableError
-from ingestion.rest.connector import Connector, Paginator, Window, reach
+from ingestion.rest.connector import Connector, Paginator, reach
 
 _LATEST = 2**32
 """Unix seconds that no record was made after"""
@@ -73,13 +73,45 @@ class Lists:
         """A first page without much patience, for what failed before. Raises UnreadableError."""
         return self._ask(stream, None, self._connector.pages_of(stream).size, query, hasty=True).records
 
-    def newer(self, stream: str, before: str, query: Sequence[tuple[str, str]] = ()) -> tuple[list[Json], bool]:
-        """A page of the records next newer than ``before``, newest first, and whether there are more."""
+    def newer(self, stream: str, before: str) -> Page:
+        """The records next newer than ``before``, newest first; ``after`` is where to go on towards newer ones.
+
+        Where one breaks its page, the next page begins behind it.
+        """
+        try:
+            return self._newer(stream, before, self._connector.pages_of(stream).size)
+        except UnreadableError:
+            self._client.get(*_split(self._connector.probe))
+            how = self._connector.pages_of(stream)
+            if how.window is None:
+                raise
+        size = how.size // 2
+        while size:
+            try:
+                return self._newer(stream, before, size, hasty=True)
+            except UnreadableError:
+                size //= 2
+        window = how.window
+        second = _first_broken(
+            lambda second: self._newer(stream, before, 1, [(window.at_or_before, str(second))], hasty=True)
+        )
+        oldest = None
+        for page in self.walk(stream, query=[(window.at_or_after, str(second + 1))]):
+            oldest = page.records[-1] if page.records else oldest
+        if oldest is None:
+            return Page([], None, passed=[second])
+        return Page([oldest], str(oldest[self._connector.streams[stream].key]), passed=[second])
+
+    def _newer(
+        self, stream: str, before: str, size: int, query: Sequence[tuple[str, str]] = (), *, hasty: bool = False
+    ) -> Page:
         how = self._connector.pages_of(stream)
         assert how.before_param is not None
-        asked = [*self._query(stream), *query, (how.before_param, before)]
-        answer = self._client.get(self._path(stream), [*_size(how, how.size), *asked])
-        return list(reach(answer, how.records) or []), bool(reach(answer, how.more or ""))
+        asked = [*_size(how, size), *self._query(stream), *query, (how.before_param, before)]
+        answer = self._client.get(self._path(stream), asked, hasty=hasty)
+        records = list(reach(answer, how.records) or [])
+        more = bool(reach(answer, how.more or "")) and bool(records)
+        return Page(records, str(records[0][self._connector.streams[stream].key]) if more else None)
 
     def one(self, stream: str, key: str) -> Json | None:
         """A record by its key, in the shape that the list shows it; None when it is gone."""
@@ -96,9 +128,10 @@ class Lists:
     def rest_of(self, path: str, after: str | None, expand: Sequence[str] = ()) -> Iterator[list[Json]]:
         """What a list at ``path`` holds after the record ``after``."""
         how = self._connector.paginator
+        path, own = _split(path)
         more = True
         while more:
-            query = [*_size(how, how.size), *((self._connector.expand_param, name) for name in expand)]
+            query = [*own, *_size(how, how.size), *((self._connector.expand_param, name) for name in expand)]
             if after is not None:
                 query.append((how.after_param, after))
             answer = self._client.get(path, query)
@@ -139,25 +172,13 @@ class Lists:
             except UnreadableError:
                 size //= 2
         assert how.window is not None
-        second = self._broken_second(stream, how.window, after, query)
-        page = self.page(stream, query=[*query, (how.window.at_or_before, str(second - 1))])
+        window = how.window
+        # There is no record between ``after`` and the one at fault: a window from any later second on is empty.
+        second = _LATEST - _first_broken(
+            lambda back: self._ask(stream, after, 1, [*query, (window.at_or_after, str(_LATEST - back))], hasty=True)
+        )
+        page = self.page(stream, query=[*query, (window.at_or_before, str(second - 1))])
         return replace(page, passed=[second, *page.passed])
-
-    def _broken_second(self, stream: str, window: Window, after: str | None, query: Sequence[tuple[str, str]]) -> int:
-        """When the record was made that comes next after ``after`` and breaks its page.
-
-        There is none between the two, so a window from any later second on is empty, and one from its second on breaks.
-        """
-        empty, broken = _LATEST, 0
-        while empty - broken > 1:
-            middle = (empty + broken) // 2
-            narrowed = [*query, (window.at_or_after, str(middle))]
-            try:
-                self._ask(stream, after, 1, narrowed, hasty=True)
-                empty = middle
-            except UnreadableError:
-                broken = middle
-        return broken
 
     def _path(self, stream: str) -> str:
         path = self._connector.streams[stream].path
@@ -168,6 +189,19 @@ class Lists:
         spec, connector = self._connector.streams[stream], self._connector
         expand = [(connector.expand_param, connector.expand_prefix + name) for name in spec.expand]
         return [*spec.query.items(), *expand]
+
+
+def _first_broken(ask: Callable[[int], object]) -> int:
+    """The least number from which on ``ask`` cannot be answered."""
+    good, broken = 0, _LATEST
+    while broken - good > 1:
+        middle = (good + broken) // 2
+        try:
+            ask(middle)
+            good = middle
+        except UnreadableError:
+            broken = middle
+    return broken
 
 
 def _size(how: Paginator, size: int) -> list[tuple[str, str]]:

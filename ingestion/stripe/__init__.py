@@ -30,21 +30,31 @@ def sync(settings: Settings, warehouse: DuckDBWarehouse, *, progress: Progress |
     contracts = load_contracts()
     connector = load_connector("stripe", contracts)
     source = settings.sources.stripe
-    client = open_client(
-        connector,
-        url=source.url,
-        token=source.api_key(),
-        token_env=source.api_key_env,
-        headers={"Stripe-Version": source.api_version},
-    )
-    lander = open_lander(
-        connector, settings=settings, contracts=contracts, warehouse=warehouse, report=report, progress=progress
-    )
-    try:
-        reading = StripeReading(connector, client=client, lander=lander, report=report, version=source.api_version)
-        reading.run()
-    finally:
-        client.close()
-        report.requests, report.retries = client.requests, client.retries
-        report.seconds = time.monotonic() - started
+    for name, account in source.each().items():
+        client = open_client(
+            connector,
+            url=account.url or source.url,
+            token=source.api_key(name),
+            token_env=account.api_key_env,
+            headers={"Stripe-Version": source.api_version},
+        )
+        lander = open_lander(
+            connector,
+            settings=settings,
+            contracts=contracts,
+            warehouse=warehouse,
+            report=report,
+            progress=progress,
+            account=name,
+        )
+        reading = StripeReading(
+            connector, client=client, lander=lander, report=report, version=source.api_version, account=name
+        )
+        try:
+            reading.run()
+        finally:
+            client.close()
+            report.requests += client.requests
+            report.retries += client.retries
+            report.seconds = time.monotonic() - started
     return report

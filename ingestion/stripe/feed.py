@@ -8,6 +8,7 @@ Otherwise the object itself is asked for. Each run looks back for events that ca
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -17,9 +18,11 @@ from ingestion.rest.client import ApiError, Json, RestClient
 from ingestion.rest.connector import Connector, reference
 from ingestion.rest.engine import Reading
 from ingestion.rest.landing import Change, Lander
+from ingestion.stripe import meters
 from ingestion.stripe.report import StripeReport
 
 EVENTS = "events"
+METERED = "meter_event_summaries"
 # Events of customers who live in another region now; a refund names its charge only.
 _ABROAD = """(
     with abroad as (select subject from tailrace.residency where source = 'stripe' and not ours)
@@ -52,6 +55,7 @@ class StripeReading(Reading):
         self._version = version
         self._anchored: list[str] = []
         self._recent: dict[str, int] = {}
+        self._unread: list[int] = []
 
     # the whole
 
@@ -85,6 +89,10 @@ class StripeReading(Reading):
         self.lander.tombstone_where(con, EVENTS, f"id in {_ABROAD}", [], generation=self.position["generation"])
         con.execute(f"update raw_stripe.events set data = null, request = null where id in {_ABROAD}")  # noqa: S608
 
+    def clocks(self) -> dict[str, datetime]:
+        """Stripe's clock is that of its events: a sandbox lives in another time."""
+        return {**super().clocks(), "feed": datetime.fromtimestamp(self.position.get("upto") or 0, UTC)}
+
     # records
 
     def place(self, stream: str, item: Json) -> Callable[[Mapping[str, str | None], bool], Change]:
@@ -109,13 +117,32 @@ class StripeReading(Reading):
             self.position = self.position | {"again": again}
             return
         waiting: list[Json] = []
-        self._recent = {}
+        self._recent, self._unread = {}, []
         for events in self._since(back if back is not None and self._holds(back) else None):
             waiting += events
             if len(waiting) >= landing.BATCH:
                 self._apply(waiting)
                 waiting = []
         self._apply(waiting)
+        if set(self._unread) - set(self.position["skipped"].get(EVENTS, [])):
+            self.position = self.position | {"again": "an event of the feed cannot be read"}
+            return
+        if self.is_time_for(METERED):
+            self._read_meters()
+
+    def _read_meters(self) -> None:
+        """The use of days that are new, and of those for which more may have come."""
+        look_back = int(self.connector.streams[METERED].properties["look_back_days"])
+        oldest = int(self.lander.value("meters", "min(created)", "true", []) or self.position["upto"])
+        now = max(int(self.clocks()["ours"].timestamp()), self.position["upto"])
+        since, until = meters.window(self.position, now=now, look_back_days=look_back, oldest=oldest)
+        wanted = meters.pairs(self.lander, since=since)
+        for one in meters.summaries(self.client, self.pool, wanted, since=since, until=until):
+            self.take(METERED, one)
+            if self.batch.size >= landing.BATCH:
+                self.land({})
+        # by the feed's clock: a later reading must not miss what a sandbox does in its own time
+        self.land({"metered": self.position["upto"], **self.was_read(METERED)})
 
     def _apply(self, events: list[Json]) -> None:
         """Land events that were not seen yet, oldest first, and what they tell."""
@@ -156,7 +183,9 @@ class StripeReading(Reading):
             self._recent = {key: created for key, created in self._recent.items() if created >= back["created"]}
 
         def then(con: duckdb.DuckDBPyConnection) -> None:
-            if old:  # what is older than the next run looks back need not be known any more
+            if (
+                old and newest["created"] >= upto
+            ):  # what is older than the next run looks back need not be known any more
                 seen.forget(con, *self._told)
                 seen.add(con, *self._told, self._recent)
             else:
@@ -199,13 +228,12 @@ class StripeReading(Reading):
             if back is None:
                 return
             yield [first]
-        more = True
-        while more:
-            events, more = self.lists.newer(EVENTS, back)
-            if not events:
-                return
-            back = events[0]["id"]
-            yield events[::-1]
+        while back is not None:
+            page = self.lists.newer(EVENTS, back)
+            self._unread += page.passed
+            if page.records:
+                yield page.records[::-1]
+            back = page.after
 
     def _older(self, upto: int) -> str | None:
         """An event that is older than ``upto`` by the overlap; None if the feed holds none."""

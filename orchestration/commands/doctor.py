@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import psycopg
 
@@ -56,8 +57,10 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _checked("state folder is writable", lambda: prepare(settings))
     free = shutil.disk_usage(settings.state_dir).free
     yield Check("disk", f"{free // 10**6} MB free; free some" if free < _LEAST_FREE_BYTES else None)
-    yield _checked("Stripe credential", settings.sources.stripe.api_key)
-    yield _answers("Stripe answers", settings.sources.stripe.url)
+    source = settings.sources.stripe
+    for name, account in source.each().items():
+        yield _checked(f"Stripe credential {name}".strip(), partial(source.api_key, name))
+        yield _answers(f"Stripe answers {name}".strip(), account.url or source.url)
     yield _checked("HubSpot credential", settings.sources.hubspot.token)
     yield _answers("HubSpot answers", settings.sources.hubspot.url)
     if (salesforce := settings.sources.salesforce) is not None:

@@ -109,6 +109,14 @@ def test_every_turn_of_commercial_life_reaches_stripe(stripe: Api, tmp_path: Pat
         "charge.failed",
         "charge.refunded",
         "refund.created",
+        "credit_note.created",
+        "charge.dispute.created",
+        "charge.dispute.closed",
+        "subscription_schedule.created",
+        "payout.paid",
+        "promotion_code.created",
+        "tax_rate.created",
+        "billing.meter.created",
     } <= types
     customers = _listed(stripe, "/v1/customers")
     assert {customer["currency"] for customer in customers} >= {"usd", "eur", "gbp"}

@@ -235,6 +235,321 @@
 {%- endmacro %}
 
 
+{% macro treated_stripe__promotion_codes() -%}
+    select
+        'unattributed' as tenant_id,
+        source.id as id,
+        source.code as code,
+        source.active as active,
+        {{ json_document('source.promotion') }} as promotion,
+        {{ json_member('source.promotion', 'coupon') }} as coupon,
+        source.customer as customer,
+        {{ from_unix('source.expires_at') }} as expires_at,
+        source.max_redemptions as max_redemptions,
+        source.times_redeemed as times_redeemed,
+        {{ json_document('source.restrictions') }} as restrictions,
+        {{ from_unix('source.created') }} as created,
+        source._ab_cdc_deleted_at is not null as is_deleted,
+        {{ last_extracted('source') }} as _extracted_at
+    from source
+{%- endmacro %}
+
+
+{% macro treated_stripe__subscription_items() -%}
+    select
+        coalesce(cast(tenants.id as varchar), 'unattributed') as tenant_id,
+        source.id as id,
+        source.subscription as subscription,
+        {{ json_document('source.price') }} as price_object,
+        {{ json_member('source.price', 'id') }} as price,
+        source.quantity as quantity,
+        {{ from_unix('source.current_period_start') }} as current_period_start,
+        {{ from_unix('source.current_period_end') }} as current_period_end,
+        {{ json_document('source.discounts') }} as discounts,
+        {{ from_unix('source.created') }} as created,
+        source._ab_cdc_deleted_at is not null as is_deleted,
+        {{ last_extracted('source', 'subscriptions', 'customers', 'tenants') }} as _extracted_at
+    from source
+    left join {{ source('raw_stripe', 'subscriptions') }} as subscriptions
+        on source.subscription = subscriptions.id
+    left join {{ source('raw_stripe', 'customers') }} as customers
+        on subscriptions.customer = customers.id
+    left join {{ source('raw_app', 'tenants') }} as tenants
+        on lower({{ json_member('customers.metadata', 'tenant_id') }}) = cast(tenants.id as varchar)
+{%- endmacro %}
+
+
+{% macro treated_stripe__subscription_schedules() -%}
+    select
+        coalesce(cast(tenants.id as varchar), 'unattributed') as tenant_id,
+        source.id as id,
+        source.customer as customer,
+        source.subscription as subscription,
+        source.released_subscription as released_subscription,
+        source.status as status,
+        source.end_behavior as end_behavior,
+        {{ json_document('source.current_phase') }} as current_phase,
+        {{ from_unix('source.completed_at') }} as completed_at,
+        {{ from_unix('source.released_at') }} as released_at,
+        {{ from_unix('source.canceled_at') }} as canceled_at,
+        {{ from_unix('source.created') }} as created,
+        source._ab_cdc_deleted_at is not null as is_deleted,
+        {{ last_extracted('source', 'customers', 'tenants') }} as _extracted_at
+    from source
+    left join {{ source('raw_stripe', 'customers') }} as customers
+        on source.customer = customers.id
+    left join {{ source('raw_app', 'tenants') }} as tenants
+        on lower({{ json_member('customers.metadata', 'tenant_id') }}) = cast(tenants.id as varchar)
+{%- endmacro %}
+
+
+{% macro treated_stripe__invoice_line_items() -%}
+    select
+        coalesce(cast(tenants.id as varchar), 'unattributed') as tenant_id,
+        source.id as id,
+        source.invoice as invoice,
+        source.amount as amount,
+        source.subtotal as subtotal,
+        source.currency as currency,
+        source.quantity as quantity,
+        source.discountable as discountable,
+        {{ json_document('source.discount_amounts') }} as discount_amounts,
+        {{ json_document('source.period') }} as period,
+        {{ from_unix(parsed(json_member('source.period', 'start'), 'bigint')) }} as period_start,
+        {{ from_unix(parsed(json_member('source.period', 'end'), 'bigint')) }} as period_end,
+        {{ json_document('source.pricing') }} as pricing,
+        {{ json_member('source.pricing', 'price_details.price') }} as price,
+        {{ json_member('source.pricing', 'price_details.product') }} as product,
+        {{ json_member('source.parent', 'subscription_item_details.subscription_item') }} as subscription_item,
+        {{ parsed(json_member('source.parent', 'subscription_item_details.proration'), 'boolean') }} as proration,
+        source.subscription as subscription,
+        source._ab_cdc_deleted_at is not null as is_deleted,
+        {{ last_extracted('source', 'invoices', 'customers', 'tenants') }} as _extracted_at
+    from source
+    left join {{ source('raw_stripe', 'invoices') }} as invoices
+        on source.invoice = invoices.id
+    left join {{ source('raw_stripe', 'customers') }} as customers
+        on invoices.customer = customers.id
+    left join {{ source('raw_app', 'tenants') }} as tenants
+        on lower({{ json_member('customers.metadata', 'tenant_id') }}) = cast(tenants.id as varchar)
+    {%- if is_incremental() %}
+    where {{ extracted_since_last_build(last_extracted('source', 'invoices', 'customers', 'tenants')) }}
+    {%- endif %}
+{%- endmacro %}
+
+
+{% macro treated_stripe__credit_notes() -%}
+    select
+        coalesce(cast(tenants.id as varchar), 'unattributed') as tenant_id,
+        source.id as id,
+        source.number as number,
+        source.invoice as invoice,
+        source.customer as customer,
+        source.amount as amount,
+        source.subtotal as subtotal,
+        source.total as total,
+        source.currency as currency,
+        source.type as type,
+        source.status as status,
+        source.reason as reason,
+        source.pre_payment_amount as pre_payment_amount,
+        source.post_payment_amount as post_payment_amount,
+        source.out_of_band_amount as out_of_band_amount,
+        {{ from_unix('source.effective_at') }} as effective_at,
+        {{ from_unix('source.voided_at') }} as voided_at,
+        {{ from_unix('source.created') }} as created,
+        source._ab_cdc_deleted_at is not null as is_deleted,
+        {{ last_extracted('source', 'customers', 'tenants') }} as _extracted_at
+    from source
+    left join {{ source('raw_stripe', 'customers') }} as customers
+        on source.customer = customers.id
+    left join {{ source('raw_app', 'tenants') }} as tenants
+        on lower({{ json_member('customers.metadata', 'tenant_id') }}) = cast(tenants.id as varchar)
+{%- endmacro %}
+
+
+{% macro treated_stripe__payment_intents() -%}
+    select
+        coalesce(cast(tenants.id as varchar), 'unattributed') as tenant_id,
+        source.id as id,
+        source.customer as customer,
+        source.amount as amount,
+        source.amount_received as amount_received,
+        source.currency as currency,
+        source.status as status,
+        source.latest_charge as latest_charge,
+        source.capture_method as capture_method,
+        source.cancellation_reason as cancellation_reason,
+        {{ from_unix('source.canceled_at') }} as canceled_at,
+        {{ json_member('source.last_payment_error', 'code') }} as last_error_code,
+        {{ pseudonymise(normalise_email('source.receipt_email')) }} as receipt_email,
+        {{ from_unix('source.created') }} as created,
+        source._ab_cdc_deleted_at is not null as is_deleted,
+        {{ last_extracted('source', 'customers', 'tenants') }} as _extracted_at
+    from source
+    left join {{ source('raw_stripe', 'customers') }} as customers
+        on source.customer = customers.id
+    left join {{ source('raw_app', 'tenants') }} as tenants
+        on lower({{ json_member('customers.metadata', 'tenant_id') }}) = cast(tenants.id as varchar)
+    left join {{ tenant_keys() }} as tenant_key
+        on coalesce(cast(tenants.id as varchar), 'unattributed') = tenant_key.tenant_id
+    {%- if is_incremental() %}
+    where {{ extracted_since_last_build(last_extracted('source', 'customers', 'tenants')) }}
+    {%- endif %}
+{%- endmacro %}
+
+
+{% macro treated_stripe__disputes() -%}
+    select
+        coalesce(cast(tenants.id as varchar), 'unattributed') as tenant_id,
+        source.id as id,
+        source.charge as charge,
+        source.payment_intent as payment_intent,
+        source.amount as amount,
+        source.currency as currency,
+        source.status as status,
+        source.reason as reason,
+        source.is_charge_refundable as is_charge_refundable,
+        {{ json_document('source.evidence_details') }} as evidence_details,
+        {{ from_unix(parsed(json_member('source.evidence_details', 'due_by'), 'bigint')) }} as due_by,
+        {{ from_unix('source.created') }} as created,
+        source._ab_cdc_deleted_at is not null as is_deleted,
+        {{ last_extracted('source', 'charges', 'customers', 'tenants') }} as _extracted_at
+    from source
+    left join {{ source('raw_stripe', 'charges') }} as charges
+        on source.charge = charges.id
+    left join {{ source('raw_stripe', 'customers') }} as customers
+        on charges.customer = customers.id
+    left join {{ source('raw_app', 'tenants') }} as tenants
+        on lower({{ json_member('customers.metadata', 'tenant_id') }}) = cast(tenants.id as varchar)
+{%- endmacro %}
+
+
+{% macro treated_stripe__balance_transactions() -%}
+    select
+        coalesce(cast(tenants.id as varchar), cast(tenants_2.id as varchar), cast(tenants_3.id as varchar), 'unattributed') as tenant_id,
+        source.id as id,
+        source.source as source,
+        source.type as type,
+        source.reporting_category as reporting_category,
+        source.amount as amount,
+        source.fee as fee,
+        source.net as net,
+        source.currency as currency,
+        {{ json_document('source.fee_details') }} as fee_details,
+        source.exchange_rate as exchange_rate,
+        source.status as status,
+        {{ from_unix('source.available_on') }} as available_on,
+        {{ from_unix('source.created') }} as created,
+        source._ab_cdc_deleted_at is not null as is_deleted,
+        {{ last_extracted('source', 'charges', 'customers', 'tenants', 'refunds', 'charges_2', 'customers_2', 'tenants_2', 'disputes', 'charges_3', 'customers_3', 'tenants_3') }} as _extracted_at
+    from source
+    left join {{ source('raw_stripe', 'charges') }} as charges
+        on source.source = charges.id
+    left join {{ source('raw_stripe', 'customers') }} as customers
+        on charges.customer = customers.id
+    left join {{ source('raw_app', 'tenants') }} as tenants
+        on lower({{ json_member('customers.metadata', 'tenant_id') }}) = cast(tenants.id as varchar)
+    left join {{ source('raw_stripe', 'refunds') }} as refunds
+        on source.source = refunds.id
+    left join {{ source('raw_stripe', 'charges') }} as charges_2
+        on refunds.charge = charges_2.id
+    left join {{ source('raw_stripe', 'customers') }} as customers_2
+        on charges_2.customer = customers_2.id
+    left join {{ source('raw_app', 'tenants') }} as tenants_2
+        on lower({{ json_member('customers_2.metadata', 'tenant_id') }}) = cast(tenants_2.id as varchar)
+    left join {{ source('raw_stripe', 'disputes') }} as disputes
+        on source.source = disputes.id
+    left join {{ source('raw_stripe', 'charges') }} as charges_3
+        on disputes.charge = charges_3.id
+    left join {{ source('raw_stripe', 'customers') }} as customers_3
+        on charges_3.customer = customers_3.id
+    left join {{ source('raw_app', 'tenants') }} as tenants_3
+        on lower({{ json_member('customers_3.metadata', 'tenant_id') }}) = cast(tenants_3.id as varchar)
+    {%- if is_incremental() %}
+    where {{ extracted_since_last_build(last_extracted('source', 'charges', 'customers', 'tenants', 'refunds', 'charges_2', 'customers_2', 'tenants_2', 'disputes', 'charges_3', 'customers_3', 'tenants_3')) }}
+    {%- endif %}
+{%- endmacro %}
+
+
+{% macro treated_stripe__payouts() -%}
+    select
+        'unattributed' as tenant_id,
+        source.id as id,
+        source.amount as amount,
+        source.currency as currency,
+        source.status as status,
+        {{ from_unix('source.arrival_date') }} as arrival_date,
+        source.automatic as automatic,
+        source.balance_transaction as balance_transaction,
+        source.failure_code as failure_code,
+        source.method as method,
+        source.type as type,
+        source.source_type as source_type,
+        {{ from_unix('source.created') }} as created,
+        source._ab_cdc_deleted_at is not null as is_deleted,
+        {{ last_extracted('source') }} as _extracted_at
+    from source
+{%- endmacro %}
+
+
+{% macro treated_stripe__tax_rates() -%}
+    select
+        'unattributed' as tenant_id,
+        source.id as id,
+        source.display_name as display_name,
+        source.description as description,
+        source.percentage as percentage,
+        source.inclusive as inclusive,
+        source.active as active,
+        source.country as country,
+        source.state as state,
+        source.jurisdiction as jurisdiction,
+        source.tax_type as tax_type,
+        {{ from_unix('source.created') }} as created,
+        source._ab_cdc_deleted_at is not null as is_deleted,
+        {{ last_extracted('source') }} as _extracted_at
+    from source
+{%- endmacro %}
+
+
+{% macro treated_stripe__meters() -%}
+    select
+        'unattributed' as tenant_id,
+        source.id as id,
+        source.display_name as display_name,
+        source.event_name as event_name,
+        source.status as status,
+        {{ json_document('source.default_aggregation') }} as default_aggregation,
+        {{ json_member('source.default_aggregation', 'formula') }} as formula,
+        source.event_time_window as event_time_window,
+        {{ from_unix('source.created') }} as created,
+        {{ from_unix('source.updated') }} as updated,
+        source._ab_cdc_deleted_at is not null as is_deleted,
+        {{ last_extracted('source') }} as _extracted_at
+    from source
+{%- endmacro %}
+
+
+{% macro treated_stripe__meter_event_summaries() -%}
+    select
+        coalesce(cast(tenants.id as varchar), 'unattributed') as tenant_id,
+        source.id as id,
+        source.meter as meter,
+        source.customer as customer,
+        source.aggregated_value as aggregated_value,
+        {{ from_unix('source.start_time') }} as start_time,
+        {{ from_unix('source.end_time') }} as end_time,
+        source._ab_cdc_deleted_at is not null as is_deleted,
+        {{ last_extracted('source', 'customers', 'tenants') }} as _extracted_at
+    from source
+    left join {{ source('raw_stripe', 'customers') }} as customers
+        on source.customer = customers.id
+    left join {{ source('raw_app', 'tenants') }} as tenants
+        on lower({{ json_member('customers.metadata', 'tenant_id') }}) = cast(tenants.id as varchar)
+{%- endmacro %}
+
+
 {% macro treated_stripe__events() -%}
     select
         coalesce(cast(tenants.id as varchar), cast(tenants_2.id as varchar), cast(tenants_3.id as varchar), 'unattributed') as tenant_id,

@@ -29,7 +29,7 @@ region: us
 state_dir: {home}
 sources:
   postgres: {{dsn: postgresql://nobody@127.0.0.1:1/none}}
-  stripe: {{url: "{stripe}", api_key_env: TEST_STRIPE_KEY}}
+  stripe: {stripe}
   hubspot: {{url: "{hubspot}", token_env: TEST_HUBSPOT_TOKEN}}
 serving: {{publisher_dsn: postgresql://nobody@127.0.0.1:1/none, reader_dsn: postgresql://nobody@127.0.0.1:1/none}}
 residency: {{unattributed_region: us}}
@@ -117,11 +117,24 @@ class Deployments:
         self._home = home
 
     def __call__(
-        self, *, stripe: str = "http://127.0.0.1:1", hubspot: str = "http://127.0.0.1:1", region: Region = "us"
+        self,
+        *,
+        stripe: str = "http://127.0.0.1:1",
+        hubspot: str = "http://127.0.0.1:1",
+        region: Region = "us",
+        accounts: dict[str, Any] | None = None,
     ) -> tuple[Settings, DuckDBWarehouse]:
+        """``accounts``: names of several Stripe accounts, each with its key's variable, or with that and its url."""
         self._home.mkdir(exist_ok=True)
         config = self._home / "tailrace.yml"
-        config.write_text(CONFIG.format(home=self._home, stripe=stripe, hubspot=hubspot))
+        source: dict[str, Any] = {"url": stripe, "api_key_env": "TEST_STRIPE_KEY"}
+        if accounts:
+            several = {
+                name: {"api_key_env": given} if isinstance(given, str) else {"api_key_env": given[0], "url": given[1]}
+                for name, given in accounts.items()
+            }
+            source = {"url": stripe, "accounts": several}
+        config.write_text(CONFIG.format(home=self._home, stripe=json.dumps(source), hubspot=hubspot))
         settings = load_settings(region=region, config_path=config)
         return settings, open_warehouse(settings)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from demo.sandbox import serve
+from demo.sandbox import serve, stripe_objects
 from ingestion import stripe
 from settings import TailraceError
 from tests.ingestion.rest.support import (
@@ -31,6 +31,11 @@ from warehouse import DuckDBWarehouse
 START = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 DAY = 86_400
 CLOCK = "/v1/test_helpers/test_clocks/clock_sandbox/advance"
+PLAIN = (
+    *("products", "prices", "coupons", "promotion_codes", "tax_rates", "customers", "subscription_schedules"),
+    *("invoices", "credit_notes", "charges", "payment_intents", "refunds", "disputes", "payouts"),
+    *("balance_transactions", "events"),
+)
 CUSTOMER_STREAMS = ("customers", "subscriptions", "invoices", "charges")
 
 
@@ -45,6 +50,14 @@ class Account:
         price = {"currency": "usd", "unit_amount": "1900", "recurring[interval]": "month"}
         self.price = api.form("/v1/prices", product=product, **price)["id"]
         self.coupon = api.form("/v1/coupons", percent_off="20", duration="forever")["id"]
+        api.form("/v1/promotion_codes", **{"promotion[coupon]": self.coupon}, code="SPRING")
+        api.form("/v1/tax_rates", display_name="VAT", percentage="19", inclusive="false")
+        api.form(
+            "/v1/billing/meters",
+            display_name="Calls",
+            event_name="calls",
+            **{"default_aggregation[formula]": "sum"},
+        )
 
     def pass_days(self, days: int) -> None:
         self.now += days * DAY
@@ -80,11 +93,39 @@ class Account:
         return [discount for subscription in expanded for discount in subscription["discounts"]]
 
     def streams(self) -> dict[str, list[dict[str, Any]]]:
-        plain = ("products", "prices", "coupons", "customers", "invoices", "charges", "refunds", "events")
-        return {name: self.all(name) for name in plain} | {
-            "subscriptions": self.all("subscriptions", status="all"),
+        lists = {name: self.all(name) for name in PLAIN}
+        subscriptions = self.all("subscriptions", status="all")
+        items = {each["id"]: self.all("subscription_items", subscription=each["id"]) for each in subscriptions}
+        lines = {each["id"]: self.all(f"invoices/{each['id']}/lines") for each in lists["invoices"]}
+        for each in subscriptions:
+            each["items"] |= {"data": items[each["id"]], "has_more": False}
+        for each in lists["invoices"]:
+            each["lines"] |= {"data": lines[each["id"]], "has_more": False}
+        return lists | {
+            "subscriptions": subscriptions,
+            "subscription_items": [item for each in items.values() for item in each],
+            "invoice_line_items": [line for each in lines.values() for line in each],
             "discounts": self.discounts(),
+            "meters": self.all("billing/meters"),
+            "meter_event_summaries": self.summaries(),
         }
+
+    def summaries(self) -> list[dict[str, Any]]:
+        found = []
+        until = str(self.now - self.now % DAY + DAY)
+        window = {"start_time": "0", "end_time": until, "value_grouping_window": "day", "limit": "100"}
+        subscribers = {each["customer"] for each in self.all("subscriptions", status="all") if not each["ended_at"]}
+        for meter in self.all("billing/meters"):
+            for customer in subscribers:
+                path = f"/v1/billing/meters/{meter['id']}/event_summaries"
+                for one in self.api.get(path, customer=customer, **window)["data"]:
+                    own = {"id": f"{meter['id']}/{customer}/{one['start_time']}", "customer": customer}
+                    found.append(one | own)
+        return found
+
+    def use(self, customer: str, value: int) -> None:
+        payload = {"payload[stripe_customer_id]": customer, "payload[value]": str(value)}
+        self.api.form("/v1/billing/meter_events", event_name="calls", timestamp=str(self.now), **payload)
 
 
 @pytest.fixture
@@ -106,6 +147,14 @@ def live_on(account: Account) -> None:
     account.api.form(f"/v1/subscriptions/{two['id']}", method="DELETE")
     account.api.form(f"/v1/subscriptions/{three['id']}", **{"discounts[0][coupon]": account.coupon})
     account.refund_one(four["customer"])
+    account.use(three["customer"], 7)
+    if three["schedule"] is None:
+        account.api.form("/v1/subscription_schedules", from_subscription=three["id"])
+    paid = next(each for each in account.all("invoices", customer=four["customer"]) if each["amount_paid"] > 300)
+    amount = {"amount": "10", "out_of_band_amount": "10"}
+    account.api.form("/v1/credit_notes", invoice=paid["id"], reason="duplicate", **amount)
+    card = {"invoice_settings[default_payment_method]": "pm_card_createDispute"}
+    account.api.form(f"/v1/customers/{three['customer']}", **card)
     account.subscribe(account.customer(f"newcomer{account.now}"), coupon=True)
     account.pass_days(31)
 
@@ -174,10 +223,12 @@ def test_killed_anywhere_and_run_again_loses_and_doubles_nothing(
         process = sync_in_a_process(settings, "stripe")
         victim[:] = [process.pid]
         assert process.wait(timeout=60) == -signal.SIGKILL
+        if part == "ending_before" and nth == 1:
+            listed = sum(path.startswith("/v1/customers?") for path in proxy.asked)
+            assert listed == 1, "a listing goes on where it was"
         live_on(account)
     stripe.sync(settings, warehouse)
     assert_equal(warehouse, account)
-    assert sum(path.startswith("/v1/customers?") for path in proxy.asked) == 1, "a listing goes on where it was"
 
 
 def test_another_regions_rows_never_land(account: Account, deployment: Deployments) -> None:
@@ -304,21 +355,22 @@ def test_faults_lose_and_double_nothing(
     assert_equal(warehouse, account)
 
 
-def test_a_field_without_a_contract_is_named_and_lands_restricted(account: Account, deployment: Deployments) -> None:
+def test_a_new_field_is_named_lands_restricted_and_goes_with_its_row(
+    account: Account, deployment: Deployments, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings, warehouse = deployment(stripe=account.api.url)
+    assert not stripe.sync(settings, warehouse).unclassified, "what is known is classified, or left out by name"
+    made = stripe_objects.customer
+    novel = {"tier": "gold", "since": 3}
+    monkeypatch.setattr(stripe_objects, "customer", lambda *a, **named: made(*a, **named) | {"loyalty": novel})
+    customer = account.customer("novel")
     report = stripe.sync(settings, warehouse)
-    customers = account.all("customers")
-    assert report.unclassified["customers"]["preferred_locales"] == len(customers)
-    assert "object" not in report.unclassified["customers"], "what says nothing is left out by name"
-    rows = live_rows(warehouse, "raw_stripe.customers")
-    for customer in customers:
-        assert json.loads(rows[customer["id"]]["preferred_locales"]) == customer["preferred_locales"]
-    account.api.form(f"/v1/customers/{customers[0]['id']}", method="DELETE")
+    assert set(report.unclassified["customers"]) == {"loyalty"}
+    assert json.loads(live_rows(warehouse, "raw_stripe.customers")[customer]["loyalty"]) == novel
+    account.api.form(f"/v1/customers/{customer}", method="DELETE")
     stripe.sync(settings, warehouse)
     with warehouse.reader() as con:
-        gone = con.execute(
-            "select preferred_locales from raw_stripe.customers where id = ?", [customers[0]["id"]]
-        ).fetchone()
+        gone = con.execute("select loyalty from raw_stripe.customers where id = ?", [customer]).fetchone()
     assert gone == (None,), "it may be personal, so a deleted row loses it"
 
 
