@@ -41,8 +41,8 @@ up: $(STAMP) ## everything running until Ctrl-C: Dagster on :3000, the tenant da
 test: $(STAMP) lint ## lint, then the whole test suite; no credentials, no network
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-postgres: $(STAMP) ## the capture suite on every PostgreSQL that is present: 15 (if installed), 16, 18 (TAILRACE_TEST_SEEDS=200 for more)
-	@PYTHONPATH=. $(BIN)/python tests/on_every_postgres.py
+test-postgres: $(STAMP) ## the capture suite on every PostgreSQL that is present: 15 (if installed), 16, 18 (VERSIONS=15,16, MARK=operations; TAILRACE_TEST_SEEDS=200 for more)
+	@PYTHONPATH=. $(BIN)/python tests/on_every_postgres.py $(if $(VERSIONS),--versions $(VERSIONS)) $(if $(MARK),-m $(MARK))
 
 lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts and compiled artefacts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,10 +1,12 @@
 """Run the capture suite on every PostgreSQL version that is present: ``make test-postgres``.
 
-Prints a table and, as its last line, one JSON object. Fails when a version fails, or when none is present.
+Prints a table and, as its last line, one JSON object. Fails when a version fails, or when none is present. Arguments
+but ``--versions 15,16`` go to pytest.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -41,14 +43,22 @@ def run(version: str, arguments: list[str]) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="on_every_postgres.py", allow_abbrev=False)
+    parser.add_argument(
+        "--versions", default=",".join(VERSIONS), help="of those that are present (default: %(default)s)"
+    )
+    options, arguments = parser.parse_known_args(arguments)
+    wanted = options.versions.split(",")
+    if unknown := sorted(set(wanted) - set(VERSIONS)):
+        parser.error(f"--versions: there is no {unknown[0]}; there are {', '.join(VERSIONS)}")
     results: dict[str, dict[str, Any]] = {}
-    for version in available_versions():
+    for version in [each for each in available_versions() if each in wanted]:
         print(f"PostgreSQL {version}", flush=True)
         results[version] = run(version, arguments)
     print(f"\n{'PostgreSQL':<12}{'passed':>8}{'failed':>8}{'seconds':>9}")
     for version, each in results.items():
         print(f"{version:<12}{each['passed']:>8}{each['failed']:>8}{each['seconds']:>9}")
-    absent = [version for version in VERSIONS if version not in results]
+    absent = [version for version in wanted if version not in results]
     if absent:
         print(f"not on this machine: {', '.join(absent)}")
     print(json.dumps({"suite": SUITE, "versions": results, "absent": absent}))

@@ -77,6 +77,12 @@ class DuckDBWarehouse:
             finally:
                 connection.close()
 
+    def compact(self, *, on_wait: Callable[[str], None] | None = None) -> None:
+        """Close the holes that deleted and replaced rows left; DuckDB does so when a writer closes the file."""
+        with self.writer("compacting", on_wait=on_wait) as connection:
+            connection.execute("create schema if not exists tailrace")
+            connection.execute("create or replace table tailrace.compacted as select now() as at")  # else it would not
+
     @contextmanager
     def reader(self, purpose: str = "reading") -> Iterator[duckdb.DuckDBPyConnection]:
         """A read-only connection. It takes the lease too: in DuckDB a reader of the file shuts a writer out."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import duckdb
-import pyarrow as pa
 
 from ingestion import land
 from ingestion.land import Landed, RawTable
@@ -116,5 +115,3 @@ class Applier:
         landed = land_events(self._con, events, database=self._database, extracted_at=self._extracted_at)
         landed.bytes = events.bytes
         self.applied.count(name, landed, changes=events.changes)
-        del events
-        pa.default_memory_pool().release_unused()

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from ingestion import land
 from ingestion.land import UNCHANGED, RawColumn, RawTable
 from ingestion.postgres import types
-from ingestion.postgres.pgoutput import DELETE, INSERT, Changes
+from ingestion.postgres.pgoutput import DELETE, INSERT, UPDATE, Changes
 from ingestion.postgres.values import Bools
 from settings import TailraceError
 from warehouse import quote
@@ -67,6 +67,7 @@ class Events:
     """Columns that the source's table did not have at some event: what was landed is kept."""
     lenient: set[str] = field(default_factory=set)
     """Columns that are copied again afterwards: a value that does not fit, or is missing, may be NULL until then."""
+    updates: bool = False
     deletes: bool = False
     moves: bool = False
     _parts: dict[pa.Schema, list[pa.Table]] = field(default_factory=dict)
@@ -75,6 +76,11 @@ class Events:
     def partial(self) -> list[RawColumn]:
         """The columns that some event does not give."""
         return [column for column in self.table.values if column.name in self.toasted | self.lacking]
+
+    @property
+    def apart(self) -> bool:
+        """Whether each event is the whole of another row."""
+        return not (self.updates or self.deletes or self.partial) and len(self.origins) == 1
 
     def takes(self, item: Changes) -> bool:
         """Whether these changes can be counted with those that wait: without a key, only rows of one shape are."""
@@ -105,6 +111,7 @@ class Events:
             rows = rows.append_column(UNCHANGED + name, pa.array(item.unchanged[name]))
             self.toasted.add(name)
         self._keep(rows, item)
+        self.updates |= bool((item.operations == UPDATE).any())
         self.deletes |= bool((item.operations == DELETE).any())
         self.lacking |= names - set(given)
         self.lenient |= set(lenient)

@@ -56,8 +56,8 @@ class _Landing:
         events = self.events
         if events.moves and events.partial:
             self._carry()
-        rows = self._find_last()
-        keys, among = f"select {self.key} from _last", ""
+        rows = events.count if events.apart else self._find_last()
+        keys, among = f"select {self.key} from {self.relation if events.apart else '_last'}", ""
         if settled := events.deletes or bool(events.partial):
             self._settle(repeated=rows < events.count)
             keys += f" where not _partial union all select {self.key} from _settled"

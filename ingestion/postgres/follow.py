@@ -23,6 +23,8 @@ from warehouse import DuckDBWarehouse
 POLL_SECONDS = 0.05
 LOOK_ANEW_SECONDS = 30.0
 """How often the list of databases is read again, and a quiet database is passed over as if it had changed."""
+COMPACT_SECONDS = 600.0
+"""How often the holes that landing leaves in the warehouse's file are closed, if anything was landed."""
 RETRY_SECONDS = (1.0, 30.0)
 """First and longest wait before a source that cannot be reached is tried again."""
 
@@ -38,6 +40,8 @@ class _Followed:
     passed: float = 0.0
     failures: int = 0
     retry: float = 0.0
+    doubted: bool = False
+    """Whether the last pass failed although the source could be reached after it."""
 
 
 class Follower:
@@ -61,6 +65,8 @@ class Follower:
         self._progress = progress or (lambda message: None)
         self._followed: dict[str, _Followed] = {}
         self._listed = 0.0
+        self._compacted = time.monotonic()
+        self._landed = False
 
     def __enter__(self) -> Follower:
         return self
@@ -93,9 +99,13 @@ class Follower:
             except (psycopg.Error, TailraceError) as error:
                 self._give_up_or_wait(name, followed, error)
                 continue
-            followed.failures = 0
+            followed.failures, followed.doubted = 0, False
             if report is not None:
                 reports.append(report)
+        self._landed |= any(report.applied for report in reports)
+        if self._landed and time.monotonic() - self._compacted >= COMPACT_SECONDS:
+            self._warehouse.compact(on_wait=self._progress)
+            self._landed, self._compacted = False, time.monotonic()
         return reports
 
     def _look(self, followed: _Followed) -> SyncReport | None:
@@ -109,7 +119,10 @@ class Follower:
         return report
 
     def _give_up_or_wait(self, name: str, followed: _Followed, failure: Exception) -> None:
-        """Raise the failure again, in one line, unless it is that the source cannot be reached now."""
+        """Raise the failure again, in one line, unless it is that the source cannot be reached now.
+
+        One that can be reached may have been away for a moment: its pass is made once more before giving up.
+        """
         capture = followed.capture
         followed.stack.close()
         followed.stack, followed.connection, followed.seen = ExitStack(), None, -1
@@ -123,8 +136,10 @@ class Follower:
             followed.failures += 1
             followed.retry = time.monotonic() + wait
             return
-        with one_line(capture.dsn, self._warehouse):
-            raise failure
+        if followed.doubted:
+            with one_line(capture.dsn, self._warehouse):
+                raise failure
+        followed.doubted = True
 
     def _list_databases(self) -> None:
         """Silo databases come and go; those of the last list stay while the server does not answer."""

@@ -15,6 +15,8 @@ from settings import TailraceError, postgres_problem
 
 _AHEAD = 24 * 1024 * 1024
 """Bytes of messages that may wait to be landed."""
+_BATCH = 2 * 1024 * 1024
+"""Bytes of messages that are decoded at once: what a processor's cache holds."""
 _SPOOL = 512 * 1024 * 1024
 """Bytes of messages that the server may have to keep on its disk for one call of the slot function."""
 _FIRST, _GROWTH, _MOST = 125_000, 2, 1_000_000
@@ -57,9 +59,9 @@ class Prefetch:
             self._ready.clear()
             self._changed.notify_all()
         while self._thread.is_alive():
-            reader = self._reader
-            if reader is not None and not self._done:
-                reader.cancel()
+            with self._changed:
+                if self._reader is not None:
+                    self._reader.cancel()
             self._thread.join(0.1)
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -98,8 +100,13 @@ class Prefetch:
     def _run(self) -> None:
         try:
             with open_reader(self._dsn) as reader:
-                self._reader = reader
-                self._read(reader)
+                with self._changed:
+                    self._reader = reader
+                try:
+                    self._read(reader)
+                finally:
+                    with self._changed:
+                        self._reader = None  # what is being closed cannot be cancelled
         except OSError as error:  # in the middle of a result
             self._error = TailraceError(postgres_problem(self._dsn, error))
         except BaseException as error:
@@ -114,7 +121,7 @@ class Prefetch:
         limit = min(_FIRST, self._messages)
         while not self._stopped:
             count = size = 0
-            with reader.batches(self._query(copy, limit=limit)) as batches:
+            with reader.batches(self._query(copy, limit=limit), batch_bytes=_BATCH) as batches:
                 for batch in batches:
                     count, size = count + batch.num_rows, size + batch.nbytes
                     if not self._put(batch.column(0)):

@@ -44,6 +44,7 @@ from ingestion import land
 from ingestion.land import RawColumn, RawTable
 from ingestion.postgres.catalog import SourceTable
 from ingestion.postgres.connection import connect, literal
+from ingestion.postgres.copied import Copied, Range, joined, whole
 from ingestion.postgres.reader import BATCH_BYTES, Blocks, Reader, copy_query, landed_value, open_snapshot
 from settings import TailraceError
 from warehouse import DuckDBWarehouse, positions, quote, transaction
@@ -63,12 +64,6 @@ _TUNING = (
     "set max_vacuum_tasks = 0",  # each chunk ends with a row group that is not full; merging them would write all anew
     "set memory_limit = '256MB'",  # all of it spills
 )
-_COPIED = """
-create table if not exists tailrace.copied (
-    database varchar, relation varchar, raw varchar, shape varchar, files varchar,
-    lsn bigint, xmin bigint, first bigint, last bigint, rows bigint
-)
-"""
 
 
 @dataclass(frozen=True)
@@ -77,18 +72,6 @@ class CopyReport:
 
     rows: int
     bytes: int
-
-
-@dataclass(frozen=True)
-class _Range:
-    """A line of ``tailrace.copied``."""
-
-    shape: str
-    files: str
-    lsn: int
-    xmin: int
-    blocks: Blocks
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -144,7 +127,7 @@ class _Renewal:
     """Work for one transaction: ranges that older snapshots were read for, brought up to this one."""
 
     found: _Found
-    stale: tuple[_Range, ...]
+    stale: tuple[Range, ...]
 
     @property
     def members(self) -> tuple[_Found, ...]:
@@ -177,6 +160,10 @@ class Snapshot:
     chunk_blocks: int = CHUNK_BLOCKS
     progress: Callable[[str], None]
     _tally: _Tally = field(init=False)
+
+    @property
+    def _copied(self) -> Copied:
+        return Copied(self.database)
 
     def copy(
         self,
@@ -212,18 +199,14 @@ class Snapshot:
         An empty raw table is replaced by its copy; else rows are merged by their key, and rows that ``relations`` no
         longer have are marked as deleted.
         """
-        kept = self._kept(con)
+        kept = self._copied.ranges(con)
         for table in relations:
-            if _whole(kept.get(table.name, []), self._shape(table)) is None:
+            if whole(kept.get(table.name, []), self._shape(table)) is None:
                 raise TailraceError(f"{self.database}: {table.name} is not copied whole; run the pass again")
         for raw, parts in _by_raw_table(relations).items():
             copy = self._shadow(raw)
             origins = {part.name: f"{self.database}.{part.schema}" for part in parts}
-            others = con.execute(
-                "select count(distinct relation) from tailrace.copied where database = $database and raw = $raw "
-                "and relation not in (select unnest($names::varchar[]))",
-                {"database": self.database, "raw": raw.label, "names": list(origins)},
-            ).fetchall()[0][0]
+            others = self._copied.others(con, raw, origins)
             if len(parts) > 1:  # one relation has each key once: capture refuses a key that nothing keeps unique
                 with _bounded(con):
                     land.drop_superseded(con, raw, copy=copy, origins=origins.values() if others else None)
@@ -238,12 +221,12 @@ class Snapshot:
             else:
                 land.replace(con, raw, copy=copy, origins=origins.values(), extracted_at=extracted_at)
                 self._drop(con, raw, [part.name for part in parts])
-            self._forget(con, [part.name for part in parts])
+            self._copied.forget(con, [part.name for part in parts])
             failpoint("mid_snapshot")
 
     def discard(self, con: duckdb.DuckDBPyConnection) -> None:
         """Drop what was copied of this database's relations, in the caller's transaction."""
-        _prepare(con)
+        self._copied.prepare(con)
         gone = con.execute(
             "select distinct raw, relation from tailrace.copied where database = $database", {"database": self.database}
         ).fetchall()
@@ -251,7 +234,7 @@ class Snapshot:
             schema, _, name = label.partition(".")
             raw = RawTable(schema, name, (), (), frozenset())
             self._drop(con, raw, [relation for each, relation in gone if each == label])
-        self._forget(con, [relation for _, relation in gone])
+        self._copied.forget(con, [relation for _, relation in gone])
 
     def backfill(
         self,
@@ -351,13 +334,13 @@ class Snapshot:
         self, con: duckdb.DuckDBPyConnection, found: Sequence[_Found], *, xmin: int, latest: int
     ) -> tuple[deque[_Work], deque[_Work]]:
         """What is left to read, and what to renew after that."""
-        _prepare(con)
+        self._copied.prepare(con)
         for raw, parts in _by_raw_table([each.table for each in found]).items():
             if _columns(con, raw.schema, self._shadow_name(raw)) != _columns(con, raw.schema, raw.name):
-                self._forget(con, [part.name for part in parts])
+                self._copied.forget(con, [part.name for part in parts])
                 con.execute(f"drop table if exists {self._shadow(raw)}")
                 con.execute(f"create table {self._shadow(raw)} as from {raw.sql} limit 0")
-        kept = self._kept(con)
+        kept = self._copied.ranges(con)
         work: list[_Work] = []
         renewals: deque[_Work] = deque()
         small: dict[tuple[object, ...], list[_Found]] = {}
@@ -366,7 +349,7 @@ class Snapshot:
         for each in found:
             name, shape = each.table.name, self._shape(each.table)
             ranges = kept.get(name, [])
-            if _whole(ranges, shape) == self.lsn:
+            if whole(ranges, shape) == self.lsn:
                 continue
             taken_up = (
                 bool(ranges)
@@ -390,9 +373,9 @@ class Snapshot:
             else:
                 work += [_Chunk(each, blocks) for blocks in self._chunks(each, [])]
         for raw, names in anew.items():
-            self._drop(con, raw, names, whole=False)
-            self._forget(con, names)
-        self._note(con, [(each, Blocks(), 0) for each in empty], xmin=xmin)
+            self._drop(con, raw, names, keep=True)
+            self._copied.forget(con, names)
+        self._copied.note(con, [self._range(each, Blocks(), 0, xmin=xmin) for each in empty])
         for members in small.values():
             work += _grouped(members)
         return deque(work), renewals
@@ -403,7 +386,7 @@ class Snapshot:
             yield Blocks()
             return
         at = 0
-        for blocks in [*_joined(taken), Blocks(max(found.blocks, 1))]:
+        for blocks in [*joined(taken), Blocks(max(found.blocks, 1))]:
             while at < blocks.first:
                 end = min(at + self.chunk_blocks, blocks.first)
                 yield Blocks(at, None if end == found.blocks else end)
@@ -440,7 +423,7 @@ class Snapshot:
                         self._renew(cur, reader, item, step)
                     else:
                         counted = self._land(cur, reader, item, step)
-                        self._note(cur, counted, xmin=step.xmin)
+                        self._copied.note(cur, [self._range(*each, xmin=step.xmin) for each in counted])
                         self._tally.add(item, {found.table.name: rows for found, _, rows in counted})
                     self._check_files(reader, item.members)
                     failpoint("mid_chunk")
@@ -571,7 +554,7 @@ class Snapshot:
         key = [column for column in raw.columns if column.name in raw.key]
         cur.execute(f"create or replace temp table _alive ({', '.join(f'{quote(c.name)} {c.duck_type}' for c in key)})")
         renewed = 0
-        for blocks in _joined(each.blocks for each in item.stale):
+        for blocks in joined(each.blocks for each in item.stale):
             renewed += self._append(cur, reader, found, step, blocks=blocks, where=young)
             self._stage(cur, reader, found, key, "_alive", blocks=blocks)
         same = " and ".join(f"o.{quote(name)} = n.{quote(name)}" for name in raw.key)
@@ -584,8 +567,8 @@ class Snapshot:
         )
         cur.execute("drop table _alive")
         left = cur.execute(f"select count(*) from {shadow} where {own}", {"origin": origin}).fetchall()
-        self._forget(cur, [found.table.name])
-        self._note(cur, [(found, Blocks(), int(left[0][0]))], xmin=step.xmin)
+        self._copied.forget(cur, [found.table.name])
+        self._copied.note(cur, [self._range(found, Blocks(), int(left[0][0]), xmin=step.xmin)])
         self._tally.add(item, {found.table.name: renewed})
 
     def _check_files(self, reader: Reader, members: Sequence[_Found]) -> None:
@@ -607,59 +590,24 @@ class Snapshot:
                 f"{self.database}: {heaps[moved][1]} was rewritten or truncated while it was copied; run the pass again"
             )
 
-    def _kept(self, con: duckdb.DuckDBPyConnection) -> dict[str, list[_Range]]:
-        """What is copied of this database's relations."""
-        known = con.execute(
-            "select 1 from information_schema.tables where table_schema = 'tailrace' and table_name = 'copied'"
-        ).fetchall()
-        kept: dict[str, list[_Range]] = {}
-        if known:
-            for relation, shape, files, lsn, xmin, first, last, rows in con.execute(
-                "select relation, shape, files, lsn, xmin, first, last, rows from tailrace.copied "
-                "where database = $database",
-                {"database": self.database},
-            ).fetchall():
-                kept.setdefault(relation, []).append(_Range(shape, files, lsn, xmin, Blocks(first, last), rows))
-        return kept
-
-    def _note(self, con: duckdb.DuckDBPyConnection, done: Sequence[tuple[_Found, Blocks, int]], *, xmin: int) -> None:
-        """Write down what is copied; the caller holds the transaction that copies it."""
-        if not done:
-            return
-        lines = [
-            (
-                self.database,
-                found.table.name,
-                found.table.raw.label,
-                self._shape(found.table),
-                found.files,
-                self.lsn,
-                xmin,
-                blocks.first,
-                blocks.last,
-                rows,
-            )
-            for found, blocks, rows in done
-        ]
-        names = ["database", "relation", "raw", "shape", "files", "lsn", "xmin", "first", "last", "rows"]
-        con.register("_noted", pa.table([list(column) for column in zip(*lines, strict=True)], names=names))
-        con.execute("insert into tailrace.copied select * from _noted")
-        con.unregister("_noted")
-
-    def _forget(self, con: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
-        con.execute(
-            "delete from tailrace.copied where database = $database and relation in (select unnest($names::varchar[]))",
-            {"database": self.database, "names": list(names)},
+    def _range(self, found: _Found, blocks: Blocks, rows: int, *, xmin: int) -> Range:
+        """Of what is copied now."""
+        table = found.table
+        return Range(
+            relation=table.name,
+            raw=table.raw.label,
+            shape=self._shape(table),
+            files=found.files,
+            lsn=self.lsn,
+            xmin=xmin,
+            first=blocks.first,
+            last=blocks.last,
+            rows=rows,
         )
 
-    def _drop(self, con: duckdb.DuckDBPyConnection, raw: RawTable, names: Sequence[str], *, whole: bool = True) -> None:
-        """Drop the rows of relations from their shadow, and (``whole``) the shadow when no others are in it."""
-        others = con.execute(
-            "select 1 from tailrace.copied where database = $database and raw = $raw "
-            "and relation not in (select unnest($names::varchar[])) limit 1",
-            {"database": self.database, "raw": raw.label, "names": list(names)},
-        ).fetchall()
-        if whole and not others:
+    def _drop(self, con: duckdb.DuckDBPyConnection, raw: RawTable, names: Sequence[str], *, keep: bool = False) -> None:
+        """Drop the rows of relations from their shadow, and the shadow (but for ``keep``) when no others are in it."""
+        if not keep and not self._copied.others(con, raw, names):
             con.execute(f"drop table if exists {self._shadow(raw)}")
             return
         origins = [f"{self.database}.{name.removesuffix('.' + raw.name)}" for name in names]
@@ -731,12 +679,6 @@ def _bounded(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     con.execute(f"set memory_limit = '{before}'")
 
 
-def _prepare(con: duckdb.DuckDBPyConnection) -> None:
-    con.execute("create schema if not exists tailrace")
-    con.execute(_COPIED)
-    con.execute("create sequence if not exists tailrace.copied_pieces")
-
-
 def _by_raw_table(relations: Sequence[SourceTable]) -> dict[RawTable, list[SourceTable]]:
     parts: dict[RawTable, list[SourceTable]] = {}
     for table in relations:
@@ -751,25 +693,6 @@ def _columns(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[tu
         "and schema_name = $schema and table_name = $table order by column_index",
         {"schema": schema, "table": table},
     ).fetchall()
-
-
-def _whole(ranges: Sequence[_Range], shape: str) -> int | None:
-    """The LSN that ranges show together, if they are of one snapshot and leave no gap."""
-    if not ranges or any(each.shape != shape or each.lsn != ranges[0].lsn for each in ranges):
-        return None
-    return ranges[0].lsn if _joined(each.blocks for each in ranges) == [Blocks()] else None
-
-
-def _joined(ranges: Iterable[Blocks]) -> list[Blocks]:
-    """The same blocks in as few ranges as may be."""
-    joined: list[Blocks] = []
-    for blocks in sorted(ranges, key=lambda each: each.first):
-        if joined and joined[-1].last is not None and blocks.first <= joined[-1].last:
-            ends = (joined[-1].last, blocks.last)
-            joined[-1] = Blocks(joined[-1].first, None if blocks.last is None else max(ends))  # type: ignore[type-var]
-        elif not joined or joined[-1].last is not None:
-            joined.append(blocks)
-    return joined
 
 
 def _grouped(members: Sequence[_Found]) -> Iterator[_Group]:

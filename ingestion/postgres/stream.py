@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import duckdb
@@ -24,6 +25,8 @@ _MEMORY = "160MB"
 _SETTINGS = (
     # Several threads leave unfilled row groups each, which are written twice; the server decodes with one, too.
     "set threads = 1",
+    # Rows that were replaced leave holes. Whoever writes next without haste closes them: dbt, or a follower in a while.
+    "set max_vacuum_tasks = 0",
     # It compresses strings that hardly repeat, and takes as long as all the rest of the landing does.
     "set disabled_compression_methods = 'dict_fsst'",
     "set checkpoint_threshold = '256MB'",  # the end of the turn is a checkpoint
@@ -89,22 +92,24 @@ class Stream:
     def _turn(self, decoder: Decoder, source: Prefetch, upto: int) -> None:
         """Land batches for a bounded time under the writer's lease."""
         applied, reached, end = Applied(), 0, time.monotonic() + _TURN
-        try:
+        with ThreadPoolExecutor(1) as aside:
             with self.warehouse.writer(
                 f"changes of {self.database}", on_wait=self.progress, memory_limit=_MEMORY
             ) as con:
                 for setting in _SETTINGS:
                     con.execute(setting)
-                while True:
-                    reached = self._land(con, decoder, source, upto, applied)
-                    failpoint("after_commit")
-                    left = end - time.monotonic()
-                    if left <= 0 or not source.wait(left) or source.current() is None:
-                        break
-        finally:
-            if reached:
-                self._position = reached
-                self.landed(reached, applied)
+                try:
+                    while True:
+                        reached = self._land(con, decoder, source, upto, applied)
+                        failpoint("after_commit")
+                        left = end - time.monotonic()
+                        if left <= 0 or not source.wait(left) or source.current() is None:
+                            break
+                finally:
+                    if reached:  # while the file is written out and closed
+                        self._position = reached
+                        told = aside.submit(self.landed, reached, applied)
+            told.result()
         failpoint("after_advance")
 
     def _land(
