@@ -234,7 +234,7 @@ def compare(warehouse: DuckDBWarehouse) -> None:
     """Let the weekly comparison be due."""
     with warehouse.writer("as if a week had passed") as con:
         position = positions.read(con, "hubspot", "account") or {}
-        positions.write(con, "hubspot", "account", position | {"compared_at": "2026-01-01T00:00:00+00:00"})
+        positions.write(con, "hubspot", "account", position | {"compared_at": {"ours": "2026-01-01T00:00:00+00:00"}})
 
 
 def test_an_index_that_lags_hides_nothing_for_longer_than_it_lags(portal: Portal, deployment: Deployments) -> None:
