@@ -16,7 +16,7 @@ DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) 
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres lint bench-cdc bench-sources format compile lock clean
+.PHONY: help setup demo up test test-postgres test-soak test-canaries test-rights lint bench-cdc bench-sources bench-redact format compile lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,11 +44,20 @@ test: $(STAMP) lint ## lint, then the whole test suite; no credentials, no netwo
 test-postgres: $(STAMP) ## the capture suite on every PostgreSQL that is present: 15 (if installed), 16, 18 (VERSIONS=15,16, MARK=operations; TAILRACE_TEST_SEEDS=200 for more)
 	@PYTHONPATH=. $(BIN)/python tests/on_every_postgres.py $(if $(VERSIONS),--versions $(VERSIONS)) $(if $(MARK),-m $(MARK))
 
-lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts and compiled artefacts
+test-soak: $(STAMP) ## ten weeks of a source's life under faults, with an outage (TAILRACE_TEST_SEEDS=7 for another life)
+	@PYTHONPATH=. $(BIN)/python -m pytest tests/ingestion -q -m soak
+
+test-canaries: $(STAMP) ## unique personal values in every personal column, a whole run, then every byte outside raw searched
+	@$(BIN)/python -W ignore -m tests.canaries
+
+test-rights: $(STAMP) ## erasure and offboarding of a whole deployment, and erasures killed at every point
+	@$(BIN)/python -m pytest tests/privacy tests/end_to_end/test_rights.py -m "operations or not operations"
+
+lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts, compiled artefacts and the privacy proof
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
-	@$(BIN)/python -m pii_policies check
+	@$(BIN)/tailrace policy check
 	@$(BIN)/tailrace airbyte manifest --check
 	@$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --disable-progress-bar
 
@@ -58,12 +67,15 @@ bench-cdc: $(STAMP) ## capture from Postgres beside its peers, figures to bench/
 bench-sources: $(STAMP) ## how fast Stripe, Salesforce and HubSpot are read, and in how much memory (RECORDS, ROUNDS, LARGE=0, ONLY=hubspot)
 	@$(BIN)/python -m bench.sources $(if $(RECORDS),--records $(RECORDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(LARGE),--large $(LARGE)) $(if $(ONLY),--only $(ONLY))
 
+bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 characters (ROWS, ROUNDS)
+	@$(BIN)/python -m bench.redact $(BENCH_FLAGS)
+
 format: $(STAMP) ## format Python and SQL
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 	@$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests --disable-progress-bar
 
 compile: $(STAMP) ## compile the contracts and treatments into the artefacts kept in the repository
-	@$(BIN)/python -m pii_policies compile
+	@$(BIN)/tailrace policy compile
 	@$(BIN)/tailrace airbyte manifest
 
 lock: $(STAMP) ## pin every dependency anew: hashes, no addresses

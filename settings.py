@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 Region = Literal["us", "eu"]
 ROOT = Path(__file__).resolve().parent
@@ -39,6 +40,8 @@ class PostgresSource(_Section):
     publication: str = "tailrace"
     slot: str = "tailrace"
     on_slot_lost: Literal["fail", "resnapshot"] = "fail"
+    region: Region | None = None
+    """region whose tenants it holds, where that is to be checked; another than the deployment's is refused"""
 
 
 class StripeAccount(_Section):
@@ -135,12 +138,23 @@ class Sources(_Section):
 class Warehouse(_Section):
     kind: Literal["duckdb", "snowflake"] = "duckdb"
     memory_limit: str = "2GB"
+    region: Region | None = None
+    """region that it stands in; another than the deployment's is refused"""
 
 
 class Residency(_Section):
     """Rows of shared sources that name no region belong to one deployment, so that they are shown exactly once."""
 
     unattributed_region: Region = "us"
+    silo_only: tuple[str, ...] = ()
+    """ids or slugs of tenants whose data (HIPAA) may lie in a silo only; elsewhere nothing of them is published"""
+
+
+class Privacy(_Section):
+    """Rights of persons: who signs for what was done, and for how long a warehouse keeps what was deleted."""
+
+    receipt_key_env: str = "TAILRACE_RECEIPT_KEY"
+    """variable with 32 random bytes in hex, the secret that receipts are signed with"""
 
 
 class Serving(_Section):
@@ -149,6 +163,8 @@ class Serving(_Section):
     publisher_dsn: str
     reader_dsn: str
     silo_databases: str | None = None
+    region: Region | None = None
+    """region of the databases that rollups go to; another than the deployment's is refused"""
     host: str = "127.0.0.1"
     port: int = 8000
     jwks: str = "{state_dir}/demo/jwks.json"
@@ -269,9 +285,27 @@ class Settings(_Section):
     sources: Sources
     serving: Serving
     residency: Residency = Residency()
+    privacy: Privacy = Privacy()
     dagster: Dagster = Dagster()
     airbyte: Airbyte | None = None
     demo: Demo = Demo()
+
+    @model_validator(mode="after")
+    def _one_region(self) -> Settings:
+        """A deployment reads, keeps and shows one region; a key that says otherwise is refused before anything runs."""
+        places = {
+            "sources.postgres.region": self.sources.postgres.region,
+            "warehouse.region": self.warehouse.region,
+            "serving.region": self.serving.region,
+        }
+        for key, region in places.items():
+            if region not in (None, self.region):
+                raise PydanticCustomError(
+                    "residency",
+                    "{key} is {named} and this deployment serves {region}: rows would leave their region",
+                    {"key": key, "named": region, "region": self.region},
+                )
+        return self
 
     @property
     def landed_by_airbyte(self) -> tuple[str, ...]:
@@ -323,6 +357,11 @@ class Settings(_Section):
     @property
     def quarantine_dir(self) -> Path:
         return self.region_dir / "quarantine"
+
+    @property
+    def privacy_dir(self) -> Path:
+        """Receipts, exports, and what an erasure that was interrupted goes on from; the owner's alone."""
+        return self.region_dir / "privacy"
 
     @property
     def demo_dir(self) -> Path:
@@ -388,6 +427,8 @@ def load_settings(*, region: str | None = None, config_path: Path | None = None)
         settings = Settings.model_validate(_fill(first.model_dump(), _placeholders(first)))
     except ValidationError as error:
         detail = error.errors()[0]
+        if detail["type"] == "residency":
+            raise TailraceError(f"{path}: {detail['msg']}; mend that key") from None
         key = ".".join(str(part) for part in detail["loc"])
         raise TailraceError(f"{path}: {key}: {detail['msg'].lower()}; mend that key") from None
     _sandbox_credentials(settings)

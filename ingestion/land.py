@@ -18,7 +18,9 @@ from datetime import datetime
 import duckdb
 import pyarrow as pa
 
-from pii_policies import Table
+from ingestion import forgetting
+from pii_policies import Table, load_contracts
+from pii_policies.erasure import ErasureRule, erasure_rule
 from settings import TailraceError
 from warehouse import quote
 
@@ -78,6 +80,8 @@ class RawTable:
     personal: frozenset[str]
     excluded: frozenset[str] = frozenset()
     """Columns of the contract that never land."""
+    erasure: ErasureRule | None = None
+    """Whose its rows are, so that persons who were erased do not come back."""
 
     @property
     def label(self) -> str:
@@ -107,6 +111,7 @@ def raw_table(contract: Table) -> RawTable:
         key=contract.key,
         personal=contract.personal,
         excluded=frozenset(c.name for c in contract.columns if c.derived is None and not c.data_class.lands),
+        erasure=erasure_rule(load_contracts(), contract),
     )
 
 
@@ -179,9 +184,19 @@ def upsert(
     if rows.num_rows == 0:
         return Landed()
     with registered(con, table, {"_incoming": rows}):
-        landed = _merge(con, table, "_incoming", rows.column_names, extracted_at=extracted_at, generation=generation)
+        incoming = screen(con, table, "_incoming", rows.column_names)
+        landed = _merge(con, table, incoming, rows.column_names, extracted_at=extracted_at, generation=generation)
     landed.bytes = rows.nbytes
     return landed
+
+
+def screen(con: duckdb.DuckDBPyConnection, table: RawTable, relation: str, given: Collection[str]) -> str:
+    """The relation, without what ``forgetting`` keeps out of raw; itself where nobody is to be forgotten."""
+    rule = table.erasure
+    if rule is None or not (rule.concerns_people or rule.tenant) or not forgetting.active(con):
+        return relation
+    strange = [column.name for column in table.columns if column.name not in rule.classified]
+    return forgetting.screened(rule, relation, given, unclassified=strange, flags=UNCHANGED)
 
 
 def _merge(
@@ -250,8 +265,15 @@ def append(
     row lives in the source, best a constant. ``ids`` begins the rows' ids and is used once: a random id a row would
     cost as much as a column.
     """
-    names = [quote(column.name) for column in table.columns] + [name for name, _ in META]
-    selected = [values[column.name] for column in table.columns]
+    columns = [column.name for column in table.columns]
+    names = [quote(name) for name in columns] + [name for name, _ in META]
+    read = ", ".join(f"({values[c.name]})::{c.duck_type} as {quote(c.name)}" for c in table.columns)
+    typed = f"(select {read}, {meta} as _meta from {source})"
+    screened = screen(con, table, typed, columns)
+    if screened is typed:
+        selected = [values[name] for name in columns]
+    else:
+        source, selected, meta = screened, [quote(name) for name in columns], "_meta"
     selected += [
         "$ids || row_number() over ()",
         "$at::timestamptz",
@@ -336,6 +358,7 @@ def fill(
     A row that it does not have gets NULL. Nothing else of them changes but the stamp by which readers see a change.
     """
     lives = "_ab_cdc_deleted_at is null and _airbyte_meta->>'origin' = $origin"
+    source = screen(con, table, source, [*table.key, *columns])
     empty = ", ".join(f"{quote(name)} = null" for name in columns)
     some = " or ".join(f"{quote(name)} is not null" for name in columns)
     con.execute(f"update {table.sql} set {empty} where ({some}) and {lives}", {"origin": origin})

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,13 @@ app = typer.Typer(
 
 airbyte_app = typer.Typer(help="Airbyte as code: what it lands is declared in tailrace.yml.", no_args_is_help=True)
 app.add_typer(airbyte_app, name="airbyte")
+policy_app = typer.Typer(
+    help="Personal data: contracts and treatments compiled, checked, proved.", no_args_is_help=True
+)
+app.add_typer(policy_app, name="policy")
+
+privacy_app = typer.Typer(help="Rights of persons and of tenants; each leaves a signed receipt.", no_args_is_help=True)
+app.add_typer(privacy_app, name="privacy")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, for machines.")]
 RegionOption = Annotated[str | None, typer.Option("--region", help="us or eu; the deployment this command speaks of.")]
@@ -34,6 +42,11 @@ Days = Annotated[int | None, typer.Option("--days", min=1, help="Days the compan
 Follow = Annotated[bool, typer.Option("--follow", help="Land the product's changes as they commit, until Ctrl-C.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="The same seed makes the same company.")]
 Database = Annotated[str | None, typer.Option("--database", help="One product database; all of them if left out.")]
+TenantOption = Annotated[str, typer.Option("--tenant", help="Id or slug of the tenant.")]
+SubjectOption = Annotated[
+    str, typer.Option("--subject", help="Any identifier of the person: user id, e-mail, Stripe customer, CRM contact.")
+]
+IntoOption = Annotated[str, typer.Option("--into", help="Id or slug of the tenant that has the rows now.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -100,6 +113,24 @@ def sql(query: str, region: RegionOption = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def explain(
+    rollup: str,
+    tenant: Annotated[str, typer.Option("--tenant", help="Id of the tenant.")],
+    day: Annotated[str, typer.Option("--day", help="UTC day, as 2026-01-31.")],
+    metric: Annotated[str, typer.Option("--metric", help="Column of the rollup.")],
+    feature: Annotated[
+        str | None, typer.Option("--feature", help="Part of the product, where the rollup has a row for each.")
+    ] = None,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a figure of a rollup is made of, down to the landed rows and their log positions."""
+    from orchestration.commands import explain as command
+
+    command.run(rollup, tenant=tenant, day=day, metric=metric, feature=feature, region=region, as_json=as_json)
+
+
+@app.command()
 def env(region: RegionOption = None, as_json: Json = False) -> None:
     """Name every DSN, path and address in use; no secret is printed."""
     from orchestration.commands import env as command
@@ -153,6 +184,234 @@ def airbyte_manifest(
     from orchestration.commands import airbyte as command
 
     command.manifest(region=region, check=check, server=server)
+
+
+@policy_app.command("compile")
+def policy_compile() -> None:
+    """Write what follows from the contracts and treatments, and the page that proves it."""
+    from orchestration.commands import policy as command
+
+    command.compile_all()
+
+
+@policy_app.command("check")
+def policy_check() -> None:
+    """Fail on a contract at fault, a stale artefact, an untreated way out of raw; nothing is written."""
+    from orchestration.commands import policy as command
+
+    command.check()
+
+
+@policy_app.command("prove")
+def policy_prove(as_json: Json = False) -> None:
+    """Show of every column that dbt makes which raw columns reach it, and through which treatment."""
+    from orchestration.commands import policy as command
+
+    command.prove(as_json=as_json)
+
+
+@policy_app.command("rotate")
+def policy_rotate(
+    tenants: Annotated[list[str] | None, typer.Argument(help="Ids of tenants; all of them if left out.")] = None,
+    region: RegionOption = None,
+    yes: Yes = False,
+) -> None:
+    """Give tenants a new key for their pseudonyms; the next run re-keys, and what is published stands until then."""
+    from orchestration.commands import policy as command
+
+    command.rotate(tenants=tenants or (), region=region, yes=yes)
+
+
+@policy_app.command("classify")
+def policy_classify(region: RegionOption = None, as_json: Json = False) -> None:
+    """Sample what landed in kept and in unclassified columns, and report what looks personal; no value is shown."""
+    from orchestration.commands import policy as command
+
+    command.classify(region=region, as_json=as_json)
+
+
+@policy_app.command("publication")
+def policy_publication(
+    schemas: Annotated[list[str] | None, typer.Argument(help="Schemas of tenants, the directory's first.")] = None,
+    alter: Annotated[bool, typer.Option("--alter", help="Change a publication in place.")] = False,
+) -> None:
+    """Print the SQL that publishes a product database, column by column."""
+    from orchestration.commands import policy as command
+
+    command.publication(schemas=schemas or (), alter=alter)
+
+
+@privacy_app.command("erase")
+def privacy_erase(
+    tenant: TenantOption, subject: SubjectOption, region: RegionOption = None, as_json: Json = False
+) -> None:
+    """Erase a person from raw, marts, files and every byte; nothing that lands later brings them back."""
+    from orchestration.commands import privacy as command
+    from privacy.erase import erase
+
+    command.exercise(
+        lambda rights: erase(rights, tenant=tenant, subject=subject), title="erasure", region=region, as_json=as_json
+    )
+
+
+@privacy_app.command("export")
+def privacy_export(
+    tenant: TenantOption, subject: SubjectOption, region: RegionOption = None, as_json: Json = False
+) -> None:
+    """Write all that raw holds of a person, and of nobody else, to a JSON file."""
+    from orchestration.commands import privacy as command
+
+    command.export(tenant=tenant, subject=subject, region=region, as_json=as_json)
+
+
+@privacy_app.command("rectify")
+def privacy_rectify(
+    tenant: TenantOption, subject: SubjectOption, region: RegionOption = None, as_json: Json = False
+) -> None:
+    """Land what was corrected at the source, build on it, and name every copy that is stale."""
+    from orchestration.commands import privacy as command
+    from privacy.rectify import rectify
+
+    command.exercise(
+        lambda rights: rectify(rights, tenant=tenant, subject=subject), title="correct", region=region, as_json=as_json
+    )
+
+
+@privacy_app.command("restrict")
+def privacy_restrict(
+    tenant: TenantOption, subject: SubjectOption, region: RegionOption = None, as_json: Json = False
+) -> None:
+    """Keep a person's rows aside: nothing is computed from them until `lift`."""
+    from orchestration.commands import privacy as command
+    from privacy.restrict import restrict
+
+    command.exercise(
+        lambda rights: restrict(rights, tenant=tenant, subject=subject),
+        title="restrict",
+        region=region,
+        as_json=as_json,
+    )
+
+
+@privacy_app.command("lift")
+def privacy_lift(receipt: str, region: RegionOption = None, as_json: Json = False) -> None:
+    """End the restriction of this receipt id; the rows come back as they were."""
+    from orchestration.commands import privacy as command
+    from privacy.restrict import lift
+
+    command.exercise(lambda rights: lift(rights, receipt=receipt), title="lift", region=region, as_json=as_json)
+
+
+@privacy_app.command("hold")
+def privacy_hold(
+    tenant: TenantOption,
+    reason: Annotated[str, typer.Option("--reason", help="Stands on the receipt of every refusal; name nobody in it.")],
+    subject: Annotated[str | None, typer.Option("--subject", help="A person; the whole tenant if left out.")] = None,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Forbid erasure, of a person by whatever identifier, or of a whole tenant."""
+    from orchestration.commands import privacy as command
+
+    command.hold(tenant=tenant, subject=subject, reason=reason, region=region, as_json=as_json)
+
+
+@privacy_app.command("release")
+def privacy_release(hold: str, region: RegionOption = None, as_json: Json = False) -> None:
+    """Lift a legal hold."""
+    from orchestration.commands import privacy as command
+
+    command.release(hold, region=region, as_json=as_json)
+
+
+@privacy_app.command("offboard")
+def privacy_offboard(tenant: TenantOption, region: RegionOption = None, as_json: Json = False) -> None:
+    """Destroy a tenant's key and erase every row of it."""
+    from orchestration.commands import privacy as command
+    from privacy.tenants import offboard
+
+    command.exercise(lambda rights: offboard(rights, tenant=tenant), title="offboard", region=region, as_json=as_json)
+
+
+@privacy_app.command("merge")
+def privacy_merge(tenant: TenantOption, into: IntoOption, region: RegionOption = None, as_json: Json = False) -> None:
+    """After the product gave a tenant's rows to another: take away what is left of it."""
+    from orchestration.commands import privacy as command
+    from privacy.tenants import merge
+
+    command.exercise(
+        lambda rights: merge(rights, tenant=tenant, into=into), title="merge", region=region, as_json=as_json
+    )
+
+
+@privacy_app.command("split")
+def privacy_split(tenant: TenantOption, into: IntoOption, region: RegionOption = None, as_json: Json = False) -> None:
+    """After the product gave some of a tenant's rows to a new one: take away what they left behind."""
+    from orchestration.commands import privacy as command
+    from privacy.tenants import split
+
+    command.exercise(
+        lambda rights: split(rights, tenant=tenant, into=into), title="split", region=region, as_json=as_json
+    )
+
+
+@privacy_app.command("move-region")
+def privacy_move_region(
+    tenant: TenantOption,
+    to: Annotated[str, typer.Option("--to", help="The region that the tenant moves to.")],
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """After the product moved a tenant to another region: take away what is left of it in this one."""
+    from orchestration.commands import privacy as command
+
+    command.move(tenant=tenant, to=to, region=region, as_json=as_json)
+
+
+@privacy_app.command("retain")
+def privacy_retain(region: RegionOption = None, as_json: Json = False) -> None:
+    """Empty what is past the days of its class; the daily job does the same."""
+    from orchestration.commands import privacy as command
+
+    command.retain(region=region, as_json=as_json)
+
+
+@privacy_app.command("readmit")
+def privacy_readmit(tenant: TenantOption, region: RegionOption = None, as_json: Json = False) -> None:
+    """Let a tenant that left land again, under a new key."""
+    from orchestration.commands import privacy as command
+
+    command.readmit(tenant, region=region, as_json=as_json)
+
+
+@privacy_app.command("request")
+def privacy_request(
+    kind: Annotated[str, typer.Argument(help="erase, export, rectify, restrict or offboard.")],
+    tenant: TenantOption,
+    subject: Annotated[str, typer.Option("--subject", help="Any identifier of the person; none for offboard.")] = "",
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Leave it to the Dagster job privacy_<kind>, whose configuration and log name nobody."""
+    from orchestration.commands import privacy as command
+
+    command.request(kind, tenant=tenant, subject=subject, region=region, as_json=as_json)
+
+
+@privacy_app.command("resume")
+def privacy_resume(region: RegionOption = None, as_json: Json = False) -> None:
+    """End what was interrupted."""
+    from orchestration.commands import privacy as command
+
+    command.resume(region=region, as_json=as_json)
+
+
+@privacy_app.command("verify")
+def privacy_verify(receipt: Path, region: RegionOption = None, as_json: Json = False) -> None:
+    """Check a receipt's hash, its signature, and the chain of those before it."""
+    from orchestration.commands import privacy as command
+
+    command.verify(receipt, region=region, as_json=as_json)
 
 
 def main() -> None:

@@ -12,15 +12,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from privacy.residency import check_residency
 from settings import Settings, TailraceError
 
 _WATCHED = (".sql", ".yml", ".yaml", ".md", ".csv")
 _GENERATED_FOLDERS = {"target", "logs", "dbt_packages"}
 
 
-def build_arguments() -> list[str]:
-    """A whole build: models and data tests. Unit tests hold fixed inputs against fixed outputs, so CI runs them."""
-    return ["build", "--exclude-resource-type", "unit_test"]
+def build_arguments(*, anew: bool = False) -> list[str]:
+    """A whole build: models and data tests. Unit tests hold fixed inputs against fixed outputs, so CI runs them.
+
+    ``anew`` makes incremental models from all of raw: what they hold is under keys that are being replaced.
+    """
+    return ["build", "--exclude-resource-type", "unit_test", *(["--full-refresh"] if anew else [])]
 
 
 def location_arguments(settings: Settings) -> list[str]:
@@ -61,7 +65,9 @@ def ensure_manifest(settings: Settings) -> Path:
             began = time.time()
             _dbt(settings, ["parse", *location_arguments(settings)])
             following = manifest.with_suffix(".next")
-            shutil.copyfile(settings.dbt_target_dir / "manifest.json", following)
+            parsed = settings.dbt_target_dir / "manifest.json"
+            check_residency(json.loads(parsed.read_text(encoding="utf-8")))
+            shutil.copyfile(parsed, following)
             os.utime(following, (began, began))  # a file that is edited meanwhile is newer
             os.replace(following, manifest)
     return manifest
@@ -70,6 +76,16 @@ def ensure_manifest(settings: Settings) -> Path:
 def forget_results(settings: Settings) -> None:
     """Remove the last build's results, so that they are not taken for those of a build that ends before it has any."""
     (settings.dbt_target_dir / "run_results.json").unlink(missing_ok=True)
+
+
+def build(settings: Settings) -> None:
+    """Build everything, with its data tests. The caller holds the writer's lease. Raises TailraceError."""
+    ensure_manifest(settings)
+    forget_results(settings)
+    try:
+        _dbt(settings, [*build_arguments(), *location_arguments(settings)])
+    except TailraceError:
+        raise TailraceError(f"dbt: {build_problem(settings)}") from None
 
 
 def build_problem(settings: Settings) -> str:

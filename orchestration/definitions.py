@@ -10,7 +10,7 @@ from settings import load_settings
 _settings = load_settings()
 prepare(_settings)
 
-from orchestration.defs import airbyte, dbt, publish, raw, schedules  # noqa: E402  (dbt reads the environment just prepared)
+from orchestration.defs import airbyte, dbt, privacy, publish, raw, schedules  # noqa: E402  (dbt reads the environment just prepared)
 from orchestration.defs.deployment import Deployment  # noqa: E402
 
 _embedded = {
@@ -31,8 +31,8 @@ defs = Definitions(
         publish.analytics_file(_settings),
     ],
     asset_checks=[raw.gate_raw, publish.gate_rollups],
-    jobs=[schedules.tailrace],
-    schedules=[schedules.tailrace_schedule(_settings)],
+    jobs=[schedules.tailrace, *privacy.JOBS],
+    schedules=[schedules.tailrace_schedule(_settings), *privacy.SCHEDULES],
     resources={"deployment": Deployment()},
     # DuckDB has one writer: steps of a run take turns in one process, and save its start-up a step.
     executor=in_process_executor,

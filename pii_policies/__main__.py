@@ -1,44 +1,47 @@
-"""``python -m pii_policies compile`` writes the generated files, ``check`` fails when one is stale.
+"""``python -m pii_policies compile | check | prove [--json] | publication [--alter] [schema …]``.
 
-``publication SCHEMA…`` prints the SQL that publishes a product database, its directory standing in the first schema;
-with ``--alter`` the one that changes a publication in place.
+The same as ``tailrace policy …``, without the rest of the platform.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 
-from pii_policies.compile import publication_sql, stale, validate, write
-from pii_policies.contracts import load_contracts
+from pii_policies import commands
 from settings import TailraceError
 
-USAGE = "usage: python -m pii_policies compile | check | publication [--alter] [schema …]"
+USAGE = "usage: python -m pii_policies compile | check | prove [--json] | publication [--alter] [schema …]"
+_OPTIONS: dict[str, set[str]] = {"compile": set(), "check": set(), "prove": {"--json"}, "publication": {"--alter"}}
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code: 0, 1 for a contract at fault or a stale file, 2 for wrong usage."""
-    command, *schemas = arguments or [""]
-    if command not in ("compile", "check", "publication") or (schemas and command != "publication"):
+    """Returns the exit code: 0; 1 for what is at fault, a line each on standard error; 2 for wrong usage."""
+    command, *rest = arguments or [""]
+    options = {each for each in rest if each.startswith("--")}
+    names = [each for each in rest if not each.startswith("--")]
+    if command not in _OPTIONS or not options <= _OPTIONS[command] or (names and command != "publication"):
         print(USAGE, file=sys.stderr)
         return 2
     try:
-        contracts = load_contracts()
-        if command == "publication":
-            named = [schema for schema in schemas if schema != "--alter"] or ["app"]
-            print(publication_sql(contracts, schemas=named, exists="--alter" in schemas) + ";")
-            return 0
-        validate(contracts)
-        if command == "compile":
-            for path in write(contracts):
-                print(path)
-            return 0
-        differing = stale(contracts)
+        match command:
+            case "compile":
+                commands.compile_all(print)
+            case "check":
+                commands.check_all()
+            case "prove":
+                proof = commands.proved()
+                if "--json" in options:
+                    print(json.dumps(proof.as_json(), indent=2))
+                else:
+                    print(proof.summary())
+                commands.hold(proof)
+            case _:
+                print(commands.publication(names, alter="--alter" in options))
     except TailraceError as error:
         print(error, file=sys.stderr)
         return 1
-    for path in differing:
-        print(f"{path}: stale; run `python -m pii_policies compile`", file=sys.stderr)
-    return 1 if differing else 0
+    return 0
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import yaml
 
 from settings import TailraceError
 
-Treatment = Literal["keep", "pseudonymise", "mask", "generalise", "drop", "never_land"]
-Generalisation = Literal["network", "month"]
+Treatment = Literal["keep", "pseudonymise", "mask", "generalise", "redact", "drop", "never_land"]
+Generalisation = Literal["network", "month", "band"]
 TREATMENTS_PATH = Path(__file__).with_name("treatments.yml")
 
 # The logical types (ODCS) a treatment can be applied to; `drop`, `never_land` and `keep` apply to all.
@@ -22,6 +22,8 @@ _APPLIES: Mapping[str, frozenset[str]] = {
     "mask": frozenset({"string"}),
     "generalise to network": frozenset({"string"}),
     "generalise to month": frozenset({"date", "timestamp"}),
+    "generalise to band": frozenset({"integer", "number"}),
+    "redact": frozenset({"string"}),
 }
 
 
@@ -34,6 +36,8 @@ class DataClass:
     meaning: str
     normalise: Literal["email"] | None = None
     to: Generalisation | None = None
+    retain_days: int | None = None
+    """days after which raw loses the value; None: as long as the row lives"""
 
     @property
     def lands(self) -> bool:
@@ -44,10 +48,14 @@ class DataClass:
         """Whether anything of it leaves raw."""
         return self.treatment not in ("never_land", "drop")
 
+    @property
+    def label(self) -> str:
+        """The treatment in words: ``generalise to month``."""
+        return f"{self.treatment} to {self.to}" if self.to else self.treatment
+
     def applies_to(self, logical_type: str) -> bool:
         """Whether the treatment can be applied to a column of this ODCS logical type."""
-        label = f"{self.treatment} to {self.to}" if self.to else self.treatment
-        allowed = _APPLIES.get(label)
+        allowed = _APPLIES.get(self.label)
         return allowed is None or logical_type in allowed
 
 
@@ -78,20 +86,23 @@ def _data_class(file: str, name: str, entry: object) -> DataClass:
     place = f"{file}: class {name}"
     if not isinstance(entry, dict):
         raise TailraceError(f"{place}: not a mapping; write {{treatment: …, meaning: …}}")
-    unknown = set(entry) - {"treatment", "meaning", "normalise", "to"}
+    unknown = set(entry) - {"treatment", "meaning", "normalise", "to", "retain_days"}
     if unknown:
         raise TailraceError(
-            f"{place}: unknown key {min(map(str, unknown))}; known are treatment, meaning, normalise, to"
+            f"{place}: unknown key {min(map(str, unknown))}; known are treatment, meaning, normalise, to, retain_days"
         )
     treatment: Any = entry.get("treatment")
     if treatment not in get_args(Treatment):
         raise TailraceError(f"{place}: unknown treatment {treatment}; use one of {', '.join(get_args(Treatment))}")
     to, normalise = entry.get("to"), entry.get("normalise")
     if (treatment == "generalise") != (to in get_args(Generalisation)):
-        raise TailraceError(f"{place}: generalise needs `to: network` or `to: month`, and nothing else takes `to`")
+        raise TailraceError(f"{place}: generalise needs `to: network`, `month` or `band`, and nothing else takes `to`")
     if normalise is not None and (treatment, normalise) != ("pseudonymise", "email"):
         raise TailraceError(f"{place}: `normalise: email` is all there is, and it goes with pseudonymise")
     meaning = entry.get("meaning")
     if not isinstance(meaning, str) or not meaning:
         raise TailraceError(f"{place}: no meaning; say in a sentence what belongs to it")
-    return DataClass(name=name, treatment=treatment, meaning=meaning, normalise=normalise, to=to)
+    days = entry.get("retain_days")
+    if days is not None and (not isinstance(days, int) or isinstance(days, bool) or days < 1 or treatment == "keep"):
+        raise TailraceError(f"{place}: retain_days is a number of days from 1, of a class that is not kept")
+    return DataClass(name=name, treatment=treatment, meaning=meaning, normalise=normalise, to=to, retain_days=days)

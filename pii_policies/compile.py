@@ -1,7 +1,6 @@
 """What follows from the contracts: dbt sources, treated select lists, model properties, raw tables, the publication.
 
-Pure functions from ``Contracts`` to text. ``artefacts`` gives every file that is kept in the repository; the same
-contracts always give the same bytes.
+Pure functions from ``Contracts`` to text; the same contracts always give the same bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import yaml
 from pii_policies import keys
 from pii_policies.classes import load_yaml
 from pii_policies.contracts import CONTRACTS_DIR, Column, Contract, Contracts, Table, Value, contract_file
-from settings import ROOT, TailraceError
+from settings import TailraceError
 
 RESERVED = frozenset({"end", "start", "trigger"})
 RAW_META: Mapping[str, str] = {
@@ -27,44 +26,9 @@ RAW_META: Mapping[str, str] = {
     "_ab_cdc_updated_at": "TIMESTAMPTZ",
     "_ab_cdc_deleted_at": "TIMESTAMPTZ",
 }
-_HEADER = "Generated from pii_policies/contracts/ by `python -m pii_policies compile`; change those, not this."
+HEADER = "Generated from pii_policies/contracts/ by `python -m pii_policies compile`; change those, not this."
 _JSON_TYPE = "{{ 'json' if target.type == 'duckdb' else 'variant' }}"
 _UNATTRIBUTED = "'unattributed'"
-
-
-def artefacts(contracts: Contracts) -> dict[Path, str]:
-    """Every generated file by its path within the repository."""
-    macros = Path("dbt_project/macros/generated")
-    staging = Path("dbt_project/models/staging")
-    files = {macros / "raw_tables.sql": raw_tables_macro(contracts)}
-    for source, contract in contracts.sources.items():
-        files[macros / f"treated_{source}.sql"] = treated_macros(contracts, contract)
-        files[staging / source / f"_{source}__sources.yml"] = sources_yml(contract)
-        files[staging / source / f"_{source}__models.yml"] = models_yml(contract)
-    return files
-
-
-def write(contracts: Contracts, root: Path = ROOT) -> list[Path]:
-    """Write what is stale and remove what no contract asks for any more. Returns the paths touched."""
-    touched = stale(contracts, root)
-    files = artefacts(contracts)
-    for path in touched:
-        if path in files:
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(files[path], encoding="utf-8")
-        else:
-            (root / path).unlink()
-    return touched
-
-
-def stale(contracts: Contracts, root: Path = ROOT) -> list[Path]:
-    """The generated files that are missing, differ from what the contracts give, or follow from no contract."""
-    files = artefacts(contracts)
-    differ = {path for path, text in files.items() if not _holds(root / path, text)}
-    kept = {p.relative_to(root) for p in (root / "dbt_project/macros/generated").glob("*.sql")}
-    for name in ("sources", "models"):
-        kept |= {p.relative_to(root) for p in (root / "dbt_project/models/staging").glob(f"*/_*__{name}.yml")}
-    return sorted(differ | (kept - set(files)))
 
 
 def validate(contracts: Contracts, directory: Path = CONTRACTS_DIR) -> None:
@@ -159,10 +123,13 @@ def staging_key(table: Table) -> list[str]:
 def staging_type(column: Column) -> str:
     """The type a column has in staging, on either engine."""
     treatment, to = column.data_class.treatment, column.data_class.to
-    if treatment in ("pseudonymise", "mask") or to == "network":
+    if treatment in ("pseudonymise", "mask", "redact") or to in ("network", "band"):
         return "varchar"
-    if to == "month":
-        return "date"
+    return "date" if to == "month" else _own_type(column)
+
+
+def _own_type(column: Column) -> str:
+    """The type that a column's values have in staging where they are kept."""
     if column.logical_type == "integer":
         return "bigint" if column.type == "VARCHAR" else column.type.lower()
     if column.logical_type == "number":
@@ -181,9 +148,12 @@ def _described(column: Column) -> str:
     note = {
         "pseudonymise": '{{ doc("pseudonym") }}',
         "mask": "Masked.",
-        "generalise": {"network": "Its /24 or /48 network only.", "month": "Its month only."}.get(
-            column.data_class.to or ""
-        ),
+        "redact": "Without what was recognised as personal.",
+        "generalise": {
+            "network": "Its /24 or /48 network only.",
+            "month": "Its month only.",
+            "band": "Its power of ten only.",
+        }.get(column.data_class.to or ""),
     }.get(column.data_class.treatment)
     return f"{column.description} {note}" if note else column.description
 
@@ -249,7 +219,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _yaml(document: object) -> str:
-    return f"# {_HEADER}\n" + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return f"# {HEADER}\n" + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 # -------------------------------------------------------------------------------------------------- dbt macros
@@ -322,7 +292,7 @@ class _Joins:
 def treated_macros(contracts: Contracts, contract: Contract) -> str:
     """A macro a table: the treated select over a CTE named ``source`` that holds raw rows."""
     macros = [_treated_macro(contracts, table) for table in contract.tables.values()]
-    return f"{{# {_HEADER} #}}\n\n\n" + "\n\n\n".join(macros) + "\n"
+    return f"{{# {HEADER} #}}\n\n\n" + "\n\n\n".join(macros) + "\n"
 
 
 def _treated_macro(contracts: Contracts, table: Table) -> str:
@@ -380,10 +350,11 @@ def _treated(column: Column) -> _Expression:
             return (text.through("normalise_email") if data_class.normalise == "email" else text).through(
                 "pseudonymise"
             )
-        case "mask":
-            return text.through("mask")
+        case "mask" | "redact":
+            return text.through(data_class.treatment)
         case "generalise":
-            return expression.through(f"generalise_{data_class.to}")
+            whole = text if data_class.to == "network" else _kept(column, value, expression)
+            return whole.through(f"generalise_{data_class.to}")
         case "keep":
             return _kept(column, value, expression)
         case _:
@@ -405,7 +376,7 @@ def _kept(column: Column, value: Value, expression: _Expression) -> _Expression:
         return expression.through("from_utc")
     is_text = value.path is not None or column.type == "VARCHAR"
     if is_text and column.logical_type != "string":
-        return expression.through("parsed", staging_type(column))
+        return expression.through("parsed", _own_type(column))
     return expression.as_text() if column.type in ("UUID", "TIME") else expression
 
 
@@ -421,7 +392,7 @@ def raw_tables_macro(contracts: Contracts) -> str:
     statements.append(f"{keys.TABLE};")
     body = "\n".join(statements)
     return (
-        f"{{# {_HEADER} #}}\n"
+        f"{{# {HEADER} #}}\n"
         "{# On Snowflake these belong to the loader. #}\n"
         "{% macro create_raw_tables() -%}\n"
         "{% if target.type == 'duckdb' -%}\n"
@@ -429,10 +400,3 @@ def raw_tables_macro(contracts: Contracts) -> str:
         "{%- endif %}\n"
         "{%- endmacro %}\n"
     )
-
-
-def _holds(path: Path, text: str) -> bool:
-    try:
-        return path.read_text(encoding="utf-8") == text
-    except (FileNotFoundError, UnicodeDecodeError):
-        return False

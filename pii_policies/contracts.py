@@ -10,12 +10,19 @@ How this project reads the standard, beyond its letter:
 - ``transformLogic`` makes a column that does not land but is read out of one that does: ``data:object.status`` is the
   member ``object.status`` of the JSON column ``data``. In the ``items`` of an array it is the path within an element.
 - Custom properties of a table: ``tenantPath`` (below), ``grows`` (its staging model is incremental), ``derivedFrom``
-  (the table is a view on another one, narrowed by ``rowFilter``).
+  (the table is a view on another one, narrowed by ``rowFilter``), ``subject``, ``about`` and ``erasure`` (below).
 
 A tenant path tells whose a row is: ``tenant_id`` is a column, ``metadata:tenant_id`` a member of a JSON column,
 ``customer -> customers`` follows the column to the row of that key in another table and goes on by that table's path.
 ``app.tenants`` is a table of another contract. Of a list of paths the first that resolves holds; ``none`` is for
 reference tables, which are nobody's.
+
+Whom a row is about: ``subject`` lists the columns by which a row is known as one person's record (its id, the ids it
+was merged into, its e-mail addresses). Other tables refer to persons by columns of the classes ``person_identifier``
+and ``email``, and by tenant paths that lead to a subject; ``about`` names those of them whose person the row's other
+personal columns are about, all of them if it is left out. ``erasure: empty`` keeps a subject's row, without its
+personal values, where the row is a business record as well; otherwise it goes. ``retainFrom`` is the column from
+which on the days count that a class is retained, the row's last change if it is left out.
 """
 
 from __future__ import annotations
@@ -45,7 +52,9 @@ _PHYSICAL: Mapping[str, tuple[str, ...]] = {
 _ELEMENTS = frozenset(
     {"VARCHAR", "UUID", "SMALLINT", "INTEGER", "BIGINT", "DECIMAL", "FLOAT", "DOUBLE", "BOOLEAN", "DATE"}
 )
-_TABLE_PROPERTIES = frozenset({"tenantPath", "grows", "derivedFrom", "rowFilter"})
+_TABLE_PROPERTIES = frozenset(
+    {"tenantPath", "grows", "derivedFrom", "rowFilter", "subject", "about", "erasure", "retainFrom"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +109,11 @@ class Table:
     grows: bool = False
     derived_from: str | None = None
     row_prefix: tuple[str, str] | None = None
+    subject: tuple[str, ...] = ()
+    about: tuple[str, ...] | None = None
+    erased_whole: bool = True
+    retain_from: str = "_ab_cdc_updated_at"
+    """raw column from which on the retention of a class counts"""
 
     @property
     def label(self) -> str:
@@ -271,7 +285,23 @@ def _table(file: str, source: str, schema: str, entry: dict[str, Any], classes: 
         grows=custom.get("grows") is True,
         derived_from=custom.get("derivedFrom"),
         row_prefix=prefix,
+        subject=_names(custom.get("subject", []), f"{place}: subject"),
+        about=_names(custom["about"], f"{place}: about") if "about" in custom else None,
+        retain_from=_identifier(str(custom.get("retainFrom", "_ab_cdc_updated_at")), f"{place}: retainFrom"),
+        erased_whole=_erasure(custom.get("erasure", "row"), place) == "row",
     )
+
+
+def _names(value: object, place: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TailraceError(f"{place}: not a list; name columns")
+    return tuple(_identifier(str(name), place) for name in value)
+
+
+def _erasure(value: object, place: str) -> object:
+    if value not in ("row", "empty"):
+        raise TailraceError(f"{place}: erasure is `row` or `empty`")
+    return value
 
 
 def _column(place: str, entry: dict[str, Any], classes: Mapping[str, DataClass], *, element: bool) -> Column:
@@ -357,6 +387,10 @@ def _check_table(contracts: Contracts, table: Table) -> None:
             _check_value(origin, column.derived, f"{place}.{column.staged_as}: transformLogic")
     if table.row_prefix is not None:
         _check_value(origin, Value(column=table.row_prefix[0]), f"{place}: rowFilter")
+    if table.retain_from != "_ab_cdc_updated_at":
+        _check_value(table, Value(column=table.retain_from), f"{place}: retainFrom")
+    for name in (*table.subject, *(table.about or ())):
+        _check_value(table, Value(column=name), f"{place}: subject, about")
     _resolve(contracts, table, seen=())
 
 

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
@@ -72,6 +73,21 @@ def generalise_network(value: str | None) -> str | None:
         return None
     groups = address.exploded.split(":")[:3]
     return ":".join(f"{int(group, 16):x}" for group in groups) + "::/48"
+
+
+def generalise_band(value: int | float | Decimal | None) -> str | None:
+    """The powers of ten between which an amount lies: ``1000-10000``, ``0-1``; ``-(1000-10000)`` of a negative one.
+
+    The lower bound is part of the band. What is 10**12 or more, or no number, is in one band, ``1000000000000-``.
+    """
+    if value is None:
+        return None
+    size = abs(value) if value == value else 10**12
+    bounds = [0, *(10**power for power in range(13))]
+    lower = max(bound for bound in bounds if bound <= size)
+    upper = next((str(bound) for bound in bounds if bound > size), "")
+    band = f"{lower}-{upper}"
+    return f"-({band})" if value < 0 else band
 
 
 def generalise_month(value: date | None) -> date | None:

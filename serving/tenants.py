@@ -68,6 +68,11 @@ def homes(settings: Settings, tenants: Iterable[Tenant], databases: Mapping[str,
             )
         if tenant.tier not in ("pool", "namespace", "silo"):
             raise TailraceError(f"tenant {tenant.id}: its tier is none of pool, namespace, silo; mend app.tenants")
+        if tenant.tier != "silo" and {tenant.id, tenant.slug} & set(settings.residency.silo_only):
+            raise TailraceError(
+                f"tenant {tenant.id}: residency.silo_only demands a silo of its own and it lies in a {tenant.tier}; "
+                "move it in the product; nothing is published until then"
+            )
         found[tenant.id] = silo_database(settings, tenant.slug) if tenant.tier == "silo" else shared
         if found[tenant.id] not in databases:
             raise TailraceError(

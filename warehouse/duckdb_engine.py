@@ -5,6 +5,8 @@ DuckDB allows one writing process. Every writer therefore opens the file under a
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from settings import TailraceError
+from warehouse.failpoints import failpoint
 from warehouse.lease import lease
 
 
@@ -95,6 +98,48 @@ class DuckDBWarehouse:
             finally:
                 connection.close()
 
+    def rewrite(self, purpose: str, *, on_wait: Callable[[str], None] | None = None) -> tuple[int, int]:
+        """Write the warehouse and the vault to new files and put these in their places; bytes before and after.
+
+        DuckDB leaves what was deleted in the blocks of the file until something else is written there. A new file has
+        only what there is. A kill leaves the old one. Needs as much free disk as the warehouse has bytes.
+        """
+        with self.lease(purpose, on_wait=on_wait):
+            paths = [path for path in (self._files.warehouse, self._files.vault) if path.exists()]
+            before = sum(path.stat().st_size for path in paths)
+            if shutil.disk_usage(self._files.warehouse.parent).free < before * 1.1:
+                raise TailraceError(f"{self._files.warehouse}: no room for a second copy of it; free {before:,} bytes")
+            for path in paths:
+                self._rewrite(path)
+            return before, sum(path.stat().st_size for path in paths)
+
+    def _rewrite(self, path: Path) -> None:
+        following = path.with_name(path.name + ".next")
+        _discard(following)
+        main = path == self._files.warehouse
+        duckdb.connect(str(following)).close()
+        following.chmod(path.stat().st_mode)  # before anything is in it
+        try:
+            connection = self._connect(read_only=False)
+            try:
+                source = quote(path.stem) if main else "vault"
+                connection.execute(f"attach '{_text(following)}' as following")
+                connection.execute(f"copy from database {source} to following")
+                failpoint("rewrite_mid_copy")
+                connection.execute("detach following")
+                connection.execute(f"checkpoint {source}")  # the old file's log goes with it
+            finally:
+                connection.close()
+            with following.open("rb") as file:
+                os.fsync(file.fileno())
+        except duckdb.Error as error:
+            _discard(following)
+            raise TailraceError(warehouse_problem(path, error)) from None
+        failpoint("rewrite_before_swap")
+        following.replace(path)
+        path.with_name(path.name + ".wal").unlink(missing_ok=True)
+        shutil.rmtree(path.with_name(path.name + ".tmp"), ignore_errors=True)
+
     def _connect(self, *, read_only: bool, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
         try:
             connection = duckdb.connect(
@@ -104,8 +149,7 @@ class DuckDBWarehouse:
             )
             connection.execute("set TimeZone = 'UTC'")
             mode = " (read_only)" if read_only else ""
-            vault = str(self._files.vault).replace("'", "''")
-            connection.execute(f"attach '{vault}' as vault{mode}")
+            connection.execute(f"attach '{_text(self._files.vault)}' as vault{mode}")
         except duckdb.Error as error:
             raise TailraceError(warehouse_problem(self._files.warehouse, error)) from None
         return connection
@@ -117,6 +161,15 @@ class DuckDBWarehouse:
         self._files.vault.parent.mkdir(parents=True, exist_ok=True)
         duckdb.connect(str(self._files.vault)).close()
         self._files.vault.chmod(0o600)
+
+
+def _text(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _discard(path: Path) -> None:
+    for each in (path, path.with_name(path.name + ".wal")):
+        each.unlink(missing_ok=True)
 
 
 def warehouse_problem(path: Path, error: Exception) -> str:

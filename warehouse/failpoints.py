@@ -29,14 +29,29 @@ PublishPoint = Literal[
     "analytics_mid_copy",
     "analytics_before_swap",
 ]
+ErasurePoint = Literal[
+    "erase_after_journal",
+    "erase_after_tombstones",
+    "erase_after_quarantine",
+    "erase_mid_raw",
+    "erase_after_raw",
+    "erase_after_derived",
+    "erase_after_rebuild",
+    "rewrite_mid_copy",
+    "rewrite_before_swap",
+    "erase_after_rewrite",
+    "erase_before_receipt",
+    "erase_after_receipt",
+]
 CAPTURE_POINTS: tuple[CapturePoint, ...] = get_args(CapturePoint)
 PUBLISH_POINTS: tuple[PublishPoint, ...] = get_args(PublishPoint)
+ERASURE_POINTS: tuple[ErasurePoint, ...] = get_args(ErasurePoint)
 
 
 _passed: defaultdict[str, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
 
 
-def failpoint(name: CapturePoint | PublishPoint) -> None:
+def failpoint(name: CapturePoint | PublishPoint | ErasurePoint) -> None:
     """Die here when ``TAILRACE_FAILPOINT`` names this point, or, as ``point:3``, when it is passed for the third time.
 
     The signal is real, nothing is cleaned up.

@@ -70,3 +70,46 @@
 {% macro snowflake__raise_error(message) -%}
     cast({{ message }} as number)
 {%- endmacro %}
+
+
+{# The first day of the month of a day. #}
+{% macro month_of(day) -%}
+    cast(date_trunc('month', {{ day }}) as date)
+{%- endmacro %}
+
+
+{# A day some months later (earlier, where negative); where that month is shorter, its last day. #}
+{% macro plus_months(day, months) -%}
+    {{ return(adapter.dispatch('plus_months')(day, months)) }}
+{%- endmacro %}
+
+{% macro default__plus_months(day, months) -%}
+    cast({{ day }} + to_months(cast({{ months }} as integer)) as date)
+{%- endmacro %}
+
+{% macro snowflake__plus_months(day, months) -%}
+    dateadd('month', {{ months }}, {{ day }})
+{%- endmacro %}
+
+
+{# Whole months from the month of one day to the month of another. #}
+{% macro months_between(earlier, later) -%}
+    (
+        (extract(year from {{ later }}) - extract(year from {{ earlier }})) * 12
+        + extract(month from {{ later }}) - extract(month from {{ earlier }})
+    )
+{%- endmacro %}
+
+
+{# Seconds from one instant to another, null where either is. #}
+{% macro seconds_between(earlier, later) -%}
+    {{ return(adapter.dispatch('seconds_between')(earlier, later)) }}
+{%- endmacro %}
+
+{% macro default__seconds_between(earlier, later) -%}
+    date_diff('second', {{ earlier }}, {{ later }})
+{%- endmacro %}
+
+{% macro snowflake__seconds_between(earlier, later) -%}
+    datediff('second', {{ earlier }}, {{ later }})
+{%- endmacro %}

@@ -1,5 +1,5 @@
 -- Start + movements = end, for every customer and currency: each movement starts where the last one ended, the first
--- one at zero, and the last one ends at what the customer's subscriptions are worth now.
+-- one at zero, and the last one ends at what the customer's subscriptions are worth now, in both currencies.
 {{ config(meta={'dagster': {'ref': {'name': 'fct_mrr_movements'}}}) }}
 
 with
@@ -9,13 +9,18 @@ movements as (
     select
         customer_id,
         currency,
-        day,
         mrr_before,
         mrr_after,
         mrr_change,
         lag(mrr_after, 1, cast(0 as decimal(18, 4))) over (
-            partition by customer_id, currency order by day
-        ) as mrr_end_of_last_movement
+            partition by customer_id, currency order by movement_number
+        ) as mrr_end_of_last_movement,
+        reporting_before,
+        reporting_after,
+        reporting_change,
+        lag(reporting_after, 1, cast(0 as decimal(18, 4))) over (
+            partition by customer_id, currency order by movement_number
+        ) as reporting_end_of_last_movement
     from {{ ref('fct_mrr_movements') }}
 
 ),
@@ -23,11 +28,16 @@ movements as (
 subscriptions_now as (
 
     select
-        customer_id,
-        currency,
-        mrr_net_forever
-    from {{ ref('int_subscription_states') }}
-    qualify row_number() over (partition by subscription_id order by state_number desc) = 1
+        subscription_states.customer_id,
+        subscription_states.currency,
+        subscription_states.{{ mrr_basis() }} as mrr
+    from {{ ref('int_subscription_states') }} as subscription_states
+    cross join {{ ref('int_reporting_day') }} as reporting_day
+    where {{ utc_day('subscription_states.valid_from') }} <= reporting_day.reporting_day
+    qualify
+        row_number() over (
+            partition by subscription_states.subscription_id order by subscription_states.state_number desc
+        ) = 1
 
 ),
 
@@ -36,7 +46,7 @@ customers_now as (
     select
         customer_id,
         currency,
-        sum(mrr_net_forever) as mrr_now
+        sum(mrr) as mrr_now
     from subscriptions_now
     group by customer_id, currency
 
@@ -63,6 +73,19 @@ from movements
 where
     mrr_before <> mrr_end_of_last_movement
     or mrr_before + mrr_change <> mrr_after
+
+union all
+
+select
+    'movement in the reporting currency' as part,
+    customer_id,
+    currency,
+    reporting_before + reporting_change as expected,
+    reporting_after as found
+from movements
+where
+    reporting_before <> reporting_end_of_last_movement
+    or reporting_before + reporting_change <> reporting_after
 
 union all
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from ingestion.land import UNCHANGED, Landed, RawTable
+from ingestion.land import UNCHANGED, Landed, RawTable, screen
 from ingestion.postgres.connection import literal
 from ingestion.postgres.events import OLD, Events
 from settings import TailraceError
@@ -31,8 +31,18 @@ def land_events(con: duckdb.DuckDBPyConnection, events: Events, *, database: str
     Raises MissingValueError for a value that nothing has, and TailraceError for one that does not fit its column.
     """
     with events.relation(con) as relation:
-        landing = _Landing(con, events, relation, database, extracted_at)
+        landing = _Landing(con, events, _screened(con, events, relation), database, extracted_at)
         return landing.by_key() if events.table.key else landing.by_value()
+
+
+def _screened(con: duckdb.DuckDBPyConnection, events: Events, relation: str) -> str:
+    """The events, without persons who are to be forgotten; kept aside, because landing reads them several times."""
+    given = [column.name for column in events.table.columns]
+    kept = screen(con, events.table, relation, [*given, *(UNCHANGED + column.name for column in events.partial)])
+    if kept is relation:
+        return relation
+    con.execute(f"create or replace temp table _screened as select * from {kept}")
+    return "_screened"
 
 
 @dataclass

@@ -25,6 +25,7 @@ from ingestion.land import (
     present_columns,
     raw_table,
     registered,
+    screen,
     upsert,
 )
 from ingestion.rest.residency import Residency
@@ -399,7 +400,8 @@ def _changed(con: duckdb.DuckDBPyConnection, table: RawTable, rows: pa.Table) ->
     )
     gone = "o._ab_cdc_deleted_at is not null"
     with registered(con, table, {"_candidates": rows}):
+        candidates = screen(con, table, "_candidates", rows.column_names)
         return con.sql(
-            f"select n.* from _candidates as n left join {table.sql} as o on n.{key} = o.{key} "  # noqa: S608
+            f"select n.* from {candidates} as n left join {table.sql} as o on n.{key} = o.{key} "  # noqa: S608
             f"where o.{key} is null or n._deleted <> ({gone}) or (not n._deleted and not ({same})){moved}"
         ).to_arrow_table()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from ingestion.land import raw_table
@@ -11,6 +12,7 @@ from ingestion.postgres.position import SOURCE, Position
 from orchestration import console
 from orchestration.environment import prepare
 from pii_policies import load_contracts
+from privacy.retention import standing
 from settings import Settings, load_settings
 from warehouse import open_warehouse, positions, quote
 from warehouse.lease import holder
@@ -33,6 +35,10 @@ def run(*, region: str | None, as_json: bool) -> None:
         "positions", ["source", "stream", "position", "landed at"], [_row(each) for each in values["positions"]]
     )
     console.table("rows", ["table", "rows"], [(each["table"], each["rows"]) for each in values["tables"]])
+    if retention := values["retention"]:
+        rows = [(each["class"], each["days"], each["overdue_values"]) for each in retention["classes"]]
+        title = f"retention, enforced last: {retention['enforced_at'] or 'never'}"
+        console.table(title, ["class", "days", "values past them"], rows)
 
 
 def describe(settings: Settings) -> dict[str, Any]:
@@ -50,6 +56,7 @@ def describe(settings: Settings) -> dict[str, Any]:
         "databases": [],
         "positions": [],
         "tables": [],
+        "retention": None,
     }
     landed: dict[str, Position] = {}
     if writer is None and settings.warehouse_path.exists():
@@ -59,6 +66,7 @@ def describe(settings: Settings) -> dict[str, Any]:
                 for source, stream, position, stamp in positions.all_positions(connection)
             ]
             values["tables"] = _tables(connection)
+            values["retention"] = standing(connection, load_contracts(), now=datetime.now(UTC))
             for each in values["positions"]:
                 position = Position.read(connection, each["stream"]) if each["source"] == SOURCE else None
                 if position is not None:
@@ -108,8 +116,6 @@ def _tables(connection: Any) -> list[dict[str, Any]]:
 
 
 def _last_run() -> dict[str, str] | None:
-    from datetime import UTC, datetime
-
     from dagster import DagsterInstance
 
     with DagsterInstance.get() as instance:

@@ -20,6 +20,7 @@ from orchestration.dbt_build import (
 )
 from orchestration.defs.deployment import Deployment
 from orchestration.failures import station
+from pii_policies import keys
 from settings import Settings, TailraceError
 
 
@@ -57,10 +58,14 @@ def dbt_models(settings: Settings) -> AssetsDefinition:
             target=target(settings),
         )
         forget_results(settings)
+        with station("tenant keys"), deployment.warehouse.writer("tenant keys") as connection:
+            rotated = keys.rotating(connection)
+        if rotated:
+            context.log.info(f"{len(rotated)} tenants have a new key: everything is made anew")
         with station("dbt"), deployment.warehouse.lease("dbt build", on_wait=context.log.info):
             try:
                 yield from dbt.cli(
-                    build_arguments(),
+                    build_arguments(anew=bool(rotated)),
                     context=context,
                     manifest=manifest,
                     dagster_dbt_translator=translator,
@@ -68,5 +73,8 @@ def dbt_models(settings: Settings) -> AssetsDefinition:
                 ).stream()
             except DagsterDbtCliRuntimeError:
                 raise TailraceError(build_problem(settings)) from None
+        if rotated:
+            with station("tenant keys"), deployment.warehouse.writer("tenant keys") as connection:
+                keys.retire(connection, rotated)
 
     return models

@@ -11,6 +11,7 @@ from dagster import (
     AssetKey,
     AssetsDefinition,
     AssetSpec,
+    DagsterInstance,
     MaterializeResult,
     MetadataValue,
     asset,
@@ -66,7 +67,7 @@ def publish(context: AssetExecutionContext, deployment: Deployment) -> Iterator[
                 connection,
                 manifest_path=ensure_manifest(deployment.settings),
                 run_id=context.run_id,
-                as_of=_complete_until(context),
+                as_of=complete_until(context.instance),
                 progress=context.log.info,
             )
         for name in rollup_names():
@@ -83,9 +84,9 @@ def publish(context: AssetExecutionContext, deployment: Deployment) -> Iterator[
             )
 
 
-def _complete_until(context: AssetExecutionContext) -> datetime:
+def complete_until(instance: DagsterInstance) -> datetime:
     """When the last landing of the product's databases began: what was committed before is in the rollups."""
-    event = context.instance.get_latest_materialization_event(AssetKey(["raw_app", "tenants"]))
+    event = instance.get_latest_materialization_event(AssetKey(["raw_app", "tenants"]))
     if event is None or event.asset_materialization is None:
         raise TailraceError("nothing has been landed from Postgres yet; run the whole job once")
     return datetime.fromisoformat(str(event.asset_materialization.metadata["complete_until"].value))

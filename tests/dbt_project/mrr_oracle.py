@@ -92,22 +92,36 @@ def movements(history: History) -> set[Movement]:
     for event in history.events:
         day = datetime.fromtimestamp(event["created"], UTC).date()
         last_of_day[day][event["object"]["id"]] = event
-    worth: dict[tuple[str, str], dict[str, Decimal]] = defaultdict(dict)
-    """customer and currency → subscription → MRR"""
-    ever_positive: set[tuple[str, str]] = set()
+    worth: dict[tuple[str, str], dict[str, tuple[Decimal, Decimal]]] = defaultdict(dict)
+    """customer and currency → subscription → MRR, and MRR if it were not paused"""
+    last_positive: dict[tuple[str, str], Decimal] = {}
     found = set()
     for day in sorted(last_of_day):
-        before = {key: sum(subscriptions.values(), Decimal(0)) for key, subscriptions in worth.items()}
+        before = {key: _total(subscriptions) for key, subscriptions in worth.items()}
         for subscription, event in last_of_day[day].items():
             state, gone = event["object"], event["type"] == "customer.subscription.deleted"
-            worth[state["customer"], state["currency"]][subscription] = Decimal(0) if gone else mrr(state, history)
+            running = {**state, "pause_collection": None}
+            figures = (mrr(state, history), mrr(running, history) if state["pause_collection"] else Decimal(0))
+            worth[state["customer"], state["currency"]][subscription] = (Decimal(0), Decimal(0)) if gone else figures
         for key, subscriptions in worth.items():
-            then, now = before.get(key, Decimal(0)), sum(subscriptions.values(), Decimal(0))
+            (then, paused_then), (now, paused_now) = before.get(key, (Decimal(0), Decimal(0))), _total(subscriptions)
+            last = last_positive.get(key)
             if then != now:
-                found.add(Movement(*key, day, _kind(then, now, key in ever_positive), then, now))
+                kind = _kind(then, now, last is not None, was_paused=paused_then > 0, is_paused=paused_now > 0)
+                found.add(Movement(*key, day, kind, then, now))
+            elif now == 0 and paused_then > 0 and paused_now == 0 and last is not None:
+                found.add(Movement(*key, day, "resumed", now, last))
+                found.add(Movement(*key, day, "churn", last, now))
             if now > 0:
-                ever_positive.add(key)
+                last_positive[key] = now
     return found
+
+
+def _total(subscriptions: dict[str, tuple[Decimal, Decimal]]) -> tuple[Decimal, Decimal]:
+    return (
+        sum((running for running, _ in subscriptions.values()), Decimal(0)),
+        sum((paused for _, paused in subscriptions.values()), Decimal(0)),
+    )
 
 
 def mrr(state: dict[str, Any], history: History) -> Decimal:
@@ -133,11 +147,11 @@ def _monthly(amount: int, recurring: dict[str, Any]) -> Fraction:
     return Fraction(amount * PERIODS_PER_YEAR[recurring["interval"]], 12 * recurring["interval_count"])
 
 
-def _kind(before: Decimal, after: Decimal, ever_positive: bool) -> str:
+def _kind(before: Decimal, after: Decimal, ever_positive: bool, *, was_paused: bool, is_paused: bool) -> str:
     if before == 0:
-        return "reactivation" if ever_positive else "new"
+        return ("resumed" if was_paused else "reactivation") if ever_positive else "new"
     if after == 0:
-        return "churn"
+        return "paused" if is_paused else "churn"
     return "expansion" if after > before else "contraction"
 
 

@@ -13,7 +13,8 @@ from psycopg import sql
 
 from demo.postgres import EmbeddedPostgres
 from pii_policies import load_contracts
-from pii_policies.compile import artefacts, grants_sql, publication_sql, staging_name, stale, write
+from pii_policies.artefacts import artefacts, stale, write
+from pii_policies.compile import grants_sql, publication_sql, staging_name
 from settings import ROOT
 
 CONTRACTS = load_contracts()
@@ -32,7 +33,7 @@ def test_the_committed_artefacts_are_fresh() -> None:
 
 def test_compiling_is_deterministic_whatever_the_hash_seed() -> None:
     script = (
-        "import hashlib; from pii_policies import load_contracts; from pii_policies.compile import artefacts; "
+        "import hashlib; from pii_policies import load_contracts; from pii_policies.artefacts import artefacts; "
         "print(hashlib.sha256(repr(sorted(artefacts(load_contracts()).items())).encode()).hexdigest())"
     )
     digests = {
@@ -136,3 +137,34 @@ def test_the_capturing_role_cannot_read_what_never_lands(product: psycopg.Connec
 def _published(connection: psycopg.Connection) -> set[tuple[str, str, str]]:
     rows = connection.execute("select schemaname, tablename, unnest(attnames) from pg_publication_tables").fetchall()
     return {(str(schema), str(table), str(column)) for schema, table, column in rows}
+
+
+def test_snowflake_closes_every_personal_column_and_whatever_nobody_classified() -> None:
+    text = artefacts(CONTRACTS)[Path("deploy/snowflake_policies.sql")]
+    for contract in CONTRACTS.sources.values():
+        assert f"alter schema {contract.schema} set tag governance.data_class = 'restricted';" in text
+        for table in CONTRACTS.raw_tables(contract.source):
+            _, _, rest = text.partition(f'alter table if exists {contract.schema}."{table.name.upper()}" modify\n')
+            statement = rest.partition(";")[0]
+            for column in table.landed:
+                tag = f"column \"{column.name.upper()}\" set tag governance.data_class = '{column.data_class.name}'"
+                assert tag in statement, f"{table.label}.{column.name}"
+    opened = text.partition("current_column('governance.data_class') in (")[2].partition(")")[0]
+    kept = {name for name, each in CONTRACTS.classes.items() if each.treatment == "keep"}
+    assert {name.strip(" '") for name in opened.split(",")} == kept
+
+
+def test_every_staging_relation_has_a_row_access_policy() -> None:
+    text = artefacts(CONTRACTS)[Path("deploy/snowflake_policies.sql")]
+    for table in CONTRACTS.tables():
+        name = f"staging.{staging_name(table)}"
+        assert f"exists {name} add row access policy governance.tenant_rows on (tenant_id);" in text
+
+
+def test_the_inventory_names_every_personal_column() -> None:
+    lines = artefacts(CONTRACTS)[Path("docs/data-inventory.md")].splitlines()
+    for table in CONTRACTS.tables():
+        if table.derived_from is None:
+            row = next(line for line in lines if line.startswith(f"| `{table.schema}.{table.name}` |"))
+            personal = [c.name for c in table.columns if c.derived is None and c.data_class.treatment != "keep"]
+            assert all(f"`{name}`" in row for name in personal), table.label

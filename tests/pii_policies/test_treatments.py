@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 import json
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pii_policies import treatments
+from pii_policies.redaction import redact
 from settings import ROOT
 from tests.pii_policies.support import Dbt
 
@@ -33,6 +35,8 @@ CALLS = {
     "mask": ("mask('vectors.value')", "varchar"),
     "generalise_network": ("generalise_network('vectors.value')", "varchar"),
     "generalise_month": ("generalise_month('vectors.value')", "timestamptz"),
+    "generalise_band": ("generalise_band('vectors.value')", "decimal(18, 4)"),
+    "redact": ("redact('vectors.value')", "varchar"),
 }
 
 
@@ -50,6 +54,10 @@ def _in_python(name: str, vector: dict[str, Any]) -> str | None:
         case "generalise_month":
             month = treatments.generalise_month(datetime.fromisoformat(value))
             return month.isoformat() if month else None
+        case "generalise_band":
+            return treatments.generalise_band(Decimal(value) if value else None)
+        case "redact":
+            return redact(value)
     raise AssertionError(name)
 
 
@@ -102,7 +110,7 @@ def test_duckdb_gives_the_bytes_of_the_vectors(name: str, compiled: dict[str, di
         assert _answers(con, compiled["test"][name]) == [vector["expected"] for vector in VECTORS[name]]
 
 
-@pytest.mark.parametrize("name", ["pseudonymise", "pseudonymise_email", "generalise_network", "generalise_month"])
+@pytest.mark.parametrize("name", VECTORS)
 def test_snowflakes_sql_gives_the_bytes_of_the_vectors_when_translated(
     name: str, compiled: dict[str, dict[str, str]]
 ) -> None:

@@ -27,6 +27,20 @@
 {%- endmacro %}
 
 
+{# The powers of ten between which an amount lies: 1000-10000; -(1000-10000) of a negative one. #}
+{% macro generalise_band(expression) -%}
+    case when {{ expression }} < 0 then '-(' else '' end
+    || case
+        when abs({{ expression }}) < 1 then '0-1'
+        {%- for power in range(12) %}
+        when abs({{ expression }}) < {{ 10 ** (power + 1) }} then '{{ 10 ** power }}-{{ 10 ** (power + 1) }}'
+        {%- endfor %}
+        when abs({{ expression }}) >= {{ 10 ** 12 }} then '{{ 10 ** 12 }}-'
+    end
+    || case when {{ expression }} < 0 then ')' else '' end
+{%- endmacro %}
+
+
 {# Whether a text as a whole matches a pattern. Patterns hold no backslash: Snowflake reads it as an escape. #}
 {% macro matches_whole(expression, pattern) -%}
     {{ return(adapter.dispatch('matches_whole')(expression, pattern)) }}

@@ -29,7 +29,7 @@ api_requests as (
 
 ai_requests as (
 
-    select * from {{ ref('stg_app__ai_requests') }}
+    select * from {{ ref('int_ai_requests') }}
 
 ),
 
@@ -41,6 +41,7 @@ all_events as (
         {{ utc_day('started_at') }} as day,
         started_by as user_key,
         status = 'failed' as is_failure,
+        duration_ms as latency_ms,
         0 as ai_tokens,
         0 as ai_cost_usd,
         is_deleted,
@@ -55,6 +56,7 @@ all_events as (
         {{ utc_day('completed_at') }} as day,
         assignee_id as user_key,
         false as is_failure,
+        cast(null as integer) as latency_ms,
         0 as ai_tokens,
         0 as ai_cost_usd,
         is_deleted,
@@ -69,6 +71,7 @@ all_events as (
         {{ utc_day('created_at') }} as day,
         author_id as user_key,
         false as is_failure,
+        cast(null as integer) as latency_ms,
         0 as ai_tokens,
         0 as ai_cost_usd,
         is_deleted,
@@ -83,6 +86,7 @@ all_events as (
         {{ utc_day('occurred_at') }} as day,
         user_id as user_key,
         status_code >= 500 as is_failure,
+        latency_ms,
         0 as ai_tokens,
         0 as ai_cost_usd,
         is_deleted,
@@ -94,11 +98,12 @@ all_events as (
     select
         tenant_id,
         'ai' as feature,
-        {{ utc_day('occurred_at') }} as day,
-        user_id as user_key,
+        day,
+        user_key,
         false as is_failure,
-        coalesce(prompt_tokens, 0) + coalesce(completion_tokens, 0) as ai_tokens,
-        coalesce(cost_usd, 0) as ai_cost_usd,
+        cast(null as integer) as latency_ms,
+        prompt_tokens + completion_tokens as ai_tokens,
+        cost_usd as ai_cost_usd,
         is_deleted,
         _extracted_at
     from ai_requests

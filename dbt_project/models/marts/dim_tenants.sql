@@ -4,7 +4,7 @@ with
 
 tenants as (
 
-    select * from {{ ref('stg_app__tenants') }}
+    select * from {{ ref('int_tenants') }}
 
 ),
 
@@ -12,7 +12,7 @@ final as (
 
     select
         tenant_id,
-        name as tenant_name,
+        tenant_name,
         slug,
         plan,
         tier,

@@ -1,10 +1,10 @@
--- Grain: one row per tenant_id and user_key. A user whose tenant's key was destroyed has no pseudonym and no row.
+-- Grain: one row per tenant_id and user_key.
 
 with
 
 users as (
 
-    select * from {{ ref('stg_app__users') }}
+    select * from {{ ref('int_users') }}
 
 ),
 
@@ -12,7 +12,7 @@ final as (
 
     select
         tenant_id,
-        id as user_key,
+        user_key,
         role,
         status,
         locale,
@@ -20,7 +20,6 @@ final as (
         last_seen_at,
         is_deleted
     from users
-    where id is not null
 
 )
 

@@ -1,5 +1,5 @@
 -- Grain: one row per tenant_id and day (UTC) on which the tenant has at least one usage event.
--- Built whole on every run, from the daily activity of users: its cost goes with user-days, not with events.
+-- Built whole on every run, from two marts of the same grain.
 
 with
 
@@ -9,79 +9,9 @@ usage_daily as (
 
 ),
 
-user_days as (
+engagement_daily as (
 
-    select distinct
-        tenant_id,
-        user_key,
-        day
-    from {{ ref('int_user_activity_daily') }}
-    where
-        events > 0
-        and user_key is not null
-
-),
-
--- A user is in the window of n days from the day of an activity until n days later or the next activity, whichever
--- comes first. These stretches never overlap, so distinct users need no distinct: entries minus exits, summed up.
-stretches as (
-
-    select
-        tenant_id,
-        day,
-        lead(day) over (partition by tenant_id, user_key order by day) as next_day
-    from user_days
-
-),
-
-steps as (
-
-    select
-        tenant_id,
-        day,
-        1 as step_7d,
-        1 as step_28d
-    from stretches
-
-    union all
-
-    select
-        tenant_id,
-        least(day + 7, coalesce(next_day, day + 7)) as day,
-        -1 as step_7d,
-        0 as step_28d
-    from stretches
-
-    union all
-
-    select
-        tenant_id,
-        least(day + 28, coalesce(next_day, day + 28)) as day,
-        0 as step_7d,
-        -1 as step_28d
-    from stretches
-
-    union all
-
-    -- Days with traffic but no known user still need their count.
-    select
-        tenant_id,
-        day,
-        0 as step_7d,
-        0 as step_28d
-    from usage_daily
-
-),
-
-windows as (
-
-    select
-        tenant_id,
-        day,
-        sum(sum(step_7d)) over (partition by tenant_id order by day) as active_users_7d,
-        sum(sum(step_28d)) over (partition by tenant_id order by day) as active_users_28d
-    from steps
-    group by tenant_id, day
+    select * from {{ ref('fct_engagement_daily') }}
 
 ),
 
@@ -91,8 +21,8 @@ final as (
         usage_daily.tenant_id,
         usage_daily.day,
         usage_daily.active_users,
-        cast(windows.active_users_7d as bigint) as active_users_7d,
-        cast(windows.active_users_28d as bigint) as active_users_28d,
+        engagement_daily.active_users_7d,
+        engagement_daily.active_users_28d,
         usage_daily.workflow_runs,
         usage_daily.workflow_runs_failed,
         usage_daily.tasks_completed,
@@ -103,10 +33,10 @@ final as (
         usage_daily.ai_tokens,
         usage_daily.ai_cost_usd
     from usage_daily
-    inner join windows
+    inner join engagement_daily
         on
-            usage_daily.tenant_id = windows.tenant_id
-            and usage_daily.day = windows.day
+            usage_daily.tenant_id = engagement_daily.tenant_id
+            and usage_daily.day = engagement_daily.day
 
 )
 

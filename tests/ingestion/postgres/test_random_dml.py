@@ -15,11 +15,7 @@ from typing import Any
 import pytest
 
 from tests.ingestion.postgres.history import IDENTITIES, Author, Step, play, shortest
-
-
-def seeds(few: int) -> range:
-    first, _, last = os.environ.get("TAILRACE_TEST_SEEDS", str(few)).rpartition("-")
-    return range(int(first), int(last) + 1) if first else range(int(last))
+from tests.seeds import seeds
 
 
 @pytest.mark.parametrize("seed", seeds(6))

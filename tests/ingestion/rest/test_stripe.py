@@ -16,7 +16,6 @@ from demo.sandbox import serve, stripe_objects
 from ingestion import stripe
 from settings import TailraceError
 from tests.ingestion.rest.support import (
-    FAULTS,
     REGIONS,
     STRIPE_KEY,
     Deployments,
@@ -341,18 +340,6 @@ def test_an_outage_longer_than_the_feed_remembers_is_answered_by_a_full_listing(
         assert not told & events
         assert set(live_rows(warehouse, "raw_stripe.events")) == told | events, "what the feed forgot stays true"
         assert stripe.sync(settings, warehouse).mode == "incremental"
-
-
-def test_faults_lose_and_double_nothing(
-    account: Account, deployment: Deployments, faulty: Callable[..., FaultyProxy]
-) -> None:
-    proxy = faulty(account.api.url, lambda number, _: FAULTS[number % len(FAULTS)] if number % 3 == 2 else None)
-    settings, warehouse = deployment(stripe=proxy.url)
-    stripe.sync(settings, warehouse)
-    live_on(account)
-    report = stripe.sync(settings, warehouse)
-    assert report.retries > 0
-    assert_equal(warehouse, account)
 
 
 def test_a_new_field_is_named_lands_restricted_and_goes_with_its_row(

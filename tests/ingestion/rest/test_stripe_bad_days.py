@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from demo.sandbox.server import Answer, Request, Running, listen, open_api
+from demo.sandbox.exchange import Answer, Request
+from demo.sandbox.server import Running, listen, open_api
 from demo.sandbox.store import State
 from demo.sandbox.stripe_store import SCHEMA
 from ingestion import stripe
@@ -46,7 +47,7 @@ class Tampered:
 def tampered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Tampered, Account]]:
     monkeypatch.setattr(engine, "patience", lambda **_: patience(attempts=2, backoff=0.01))
     api = Tampered(tmp_path / "tampered.sqlite")
-    with Running(api, listen(0)) as server:
+    with Running("stripe", api, listen(0)) as server:
         account = Account(SandboxClient(server.url, STRIPE_KEY))
         for number in range(4):
             account.subscribe(account.customer(f"tenant{number}"), number + 1, coupon=number % 2 == 0)
@@ -267,7 +268,7 @@ def test_accounts_land_side_by_side_and_each_row_says_whose_it_is(
     state = State(path, kind="stripe", schema=SCHEMA)
     state.set_meta("counter", 10**6)  # a sandbox counts its identifiers, Stripe never gives one twice
     state.close()
-    with Running(open_api("stripe", path), listen(0)) as server:
+    with Running("stripe", open_api("stripe", path), listen(0)) as server:
         second = Account(SandboxClient(server.url, STRIPE_KEY))
         second.subscribe(second.customer("elsewhere"))
         for account in (first, second):

@@ -1,0 +1,98 @@
+-- Grain: one row per tenant_id, day (UTC) and feature with events whose time was taken: API requests, workflow runs.
+-- Whole slices are computed anew when any of their events changed; one whose events were all deleted is removed after.
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key=['tenant_id', 'day', 'feature'],
+        on_schema_change='fail',
+        post_hook='delete from {{ this }} where events = 0',
+    )
+}}
+
+with
+
+usage_events as (
+
+    select * from {{ ref('int_usage_events') }}
+    where feature in ('api', 'workflows')
+
+),
+
+{% if is_incremental() %}
+
+    touched_slices as (
+
+        select distinct
+            tenant_id,
+            day,
+            feature
+        from usage_events
+        where
+            {% for feature in ['api', 'workflows'] %}
+                (
+                    feature = '{{ feature }}'
+                    and {{ extracted_since_last_build('_extracted_at', where="seen.feature = '" ~ feature ~ "'") }}
+                )
+                {% if not loop.last %}or{% endif %}
+            {% endfor %}
+
+    ),
+
+    events_to_count as (
+
+        select usage_events.*
+        from usage_events
+        inner join touched_slices
+            on
+                usage_events.tenant_id = touched_slices.tenant_id
+                and usage_events.day = touched_slices.day
+                and usage_events.feature = touched_slices.feature
+
+    ),
+
+{% else %}
+
+    events_to_count as (
+
+        select * from usage_events
+
+    ),
+
+{% endif %}
+
+counted as (
+
+    select
+        tenant_id,
+        day,
+        feature,
+        count(case when not is_deleted then 1 end) as events,
+        count(case when not is_deleted and is_failure then 1 end) as failures,
+        percentile_disc(0.5) within group (order by case when not is_deleted then latency_ms end) as latency_ms_p50,
+        percentile_disc(0.95) within group (order by case when not is_deleted then latency_ms end) as latency_ms_p95,
+        max(case when not is_deleted then latency_ms end) as latency_ms_max,
+        max(_extracted_at) as _extracted_at
+    from events_to_count
+    group by tenant_id, day, feature
+
+),
+
+final as (
+
+    select
+        tenant_id,
+        day,
+        feature,
+        cast(events as bigint) as events,
+        cast(failures as bigint) as failures,
+        {{ share('failures', 'events') }} as error_share,
+        cast(latency_ms_p50 as bigint) as latency_ms_p50,
+        cast(latency_ms_p95 as bigint) as latency_ms_p95,
+        cast(latency_ms_max as bigint) as latency_ms_max,
+        _extracted_at
+    from counted
+
+)
+
+select * from final

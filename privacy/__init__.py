@@ -1,0 +1,1 @@
+"""Rights of persons and of tenants: erasure, export, rectification, restriction, retention, residency."""

@@ -1,0 +1,1 @@
+select users.email, contacts.id from {{ ref('stg_app__users') }} as users inner join {{ ref('stg_hubspot__contacts') }} as contacts on users.tenant_id = contacts.tenant_id and users.email = contacts.email

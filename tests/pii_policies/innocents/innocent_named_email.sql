@@ -1,0 +1,1 @@
+select billing_email as email from {{ ref('stg_app__tenants') }}

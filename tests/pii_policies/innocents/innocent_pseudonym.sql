@@ -1,0 +1,1 @@
+select people.tenant_id, {{ pseudonymise(normalise_email('people.email')) }} as email from {{ source('raw_app', 'users') }} as people left join {{ tenant_keys() }} as tenant_key on people.tenant_id::varchar = tenant_key.tenant_id
