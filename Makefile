@@ -16,7 +16,7 @@ DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) 
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-soak test-canaries test-rights lint bench-cdc bench-redact format compile lock clean
+.PHONY: help setup demo up test test-postgres test-soak test-canaries test-rights lint bench-cdc bench-sources bench-redact format compile lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts, compiled artefac
 
 bench-cdc: $(STAMP) ## capture from Postgres beside its peers, figures to bench/results (ROWS, ROUNDS, ONLY=key,key)
 	@$(BIN)/python -m bench.cdc $(BENCH_FLAGS) && $(BIN)/python -m bench.report
+
+bench-sources: $(STAMP) ## how fast Stripe, Salesforce and HubSpot are read, and in how much memory (RECORDS, ROUNDS, LARGE=0, ONLY=hubspot)
+	@$(BIN)/python -m bench.sources $(if $(RECORDS),--records $(RECORDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(LARGE),--large $(LARGE)) $(if $(ONLY),--only $(ONLY))
 
 bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 characters (ROWS, ROUNDS)
 	@$(BIN)/python -m bench.redact $(BENCH_FLAGS)

@@ -20,8 +20,19 @@ from demo.company.roster import Tenant
 from demo.company.web import Api, ApiError
 from demo.company.world import midnight
 
-Kind = Literal["companies", "contacts", "deals"]
-_NATURAL_KEY: dict[Kind, str] = {"companies": "domain", "contacts": "email", "deals": "dealname"}
+Kind = Literal["companies", "contacts", "products", "deals", "line_items", "tickets"]
+_NATURAL_KEY: dict[Kind, str] = {
+    "companies": "domain",
+    "contacts": "email",
+    "products": "name",
+    "deals": "dealname",
+    "line_items": "name",
+    "tickets": "subject",
+}
+# What a new record hangs on is named by a property, or by an association of a type.
+_LINK: dict[Kind, str] = {"contacts": "associatedcompanyid", "deals": "hs_primary_associated_company"}
+_TYPE: dict[Kind, int] = {"line_items": 20, "tickets": 26}
+_PRODUCT = "Workflows, a seat and year"
 STAGES = (
     "appointmentscheduled",
     "qualifiedtobuy",
@@ -31,19 +42,20 @@ STAGES = (
 )
 _LEAD_DAYS = 12  # sales knows a company this long before it signs up
 _EXPANSION_EVERY = 40
+_PRIORITIES = ("LOW", "MEDIUM", "HIGH")
 _PROSPECT = "walk-in-wholesale.example.org"  # a company that nobody tied to a tenant or a region
 
 
 @dataclass(frozen=True)
 class Step:
-    """One change on one day; ``company`` is the natural key of the company a new object hangs on."""
+    """One change on one day; ``on`` is the kind and natural key of the object that a new one hangs on."""
 
     day: int
     action: Literal["create", "update", "archive"]
     kind: Kind
     key: str
     properties: tuple[tuple[str, str], ...] = ()
-    company: str | None = None
+    on: str | None = None
 
 
 class Crm:
@@ -86,11 +98,13 @@ class Crm:
         if name in self._ids:
             self._api.send_json("PATCH", f"{path}/{self._ids[name]}", {"properties": properties}, safe=True)
             return
-        if step.company is not None:
-            link = "associatedcompanyid" if step.kind == "contacts" else "hs_primary_associated_company"
-            properties[link] = self._ids[f"companies/{step.company}"]
-        properties[_NATURAL_KEY[step.kind]] = step.key
-        self._ids[name] = self._api.send_json("POST", path, {"properties": properties}, safe=False)["id"]
+        body: dict[str, Any] = {"properties": properties | {_NATURAL_KEY[step.kind]: step.key}}
+        if step.on is not None and step.kind in _LINK:
+            body["properties"][_LINK[step.kind]] = self._ids[step.on]
+        elif step.on is not None:
+            spec = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": _TYPE[step.kind]}
+            body["associations"] = [{"to": {"id": self._ids[step.on]}, "types": [spec]}]
+        self._ids[name] = self._api.send_json("POST", path, body, safe=False)["id"]
 
     def _list(self, kind: Kind, **query: str) -> Iterator[dict[str, Any]]:
         after: dict[str, str] = {}
@@ -140,7 +154,7 @@ def _life(seed: int, tenant: Tenant, expansions: int) -> tuple[Step, ...]:
             ("phone", person.phone),
             ("jobtitle", rng.choice(words.JOB_TITLES)),
         )
-        steps.append(Step(known, "create", "contacts", person.email, properties, domain))
+        steps.append(Step(known, "create", "contacts", person.email, properties, f"companies/{domain}"))
     steps.append(Step(tenant.signup + 18, "update", "contacts", tenant.founder(1).email, (("jobtitle", "Director"),)))
     if rng.random() < 0.5:
         steps.append(Step(tenant.signup + 20 + rng.randrange(15), "archive", "contacts", tenant.founder(2).email))
@@ -150,7 +164,21 @@ def _life(seed: int, tenant: Tenant, expansions: int) -> tuple[Step, ...]:
         rng = random.Random(f"crm/{seed}/{tenant.index}/{n}")
         begin = tenant.signup + 10 + n * _EXPANSION_EVERY + rng.randrange(10)
         steps += _deal(rng, tenant, f"Expansion {n + 1} - {tenant.name}", domain, begin, won=rng.random() < 0.6)
+    steps += _tickets(tenant, domain)
     return tuple(steps)
+
+
+def _tickets(tenant: Tenant, domain: str) -> list[Step]:
+    """What support is asked for: every 30 days or so a question, closed a few days later."""
+    rng = random.Random(f"support/{tenant.index}/{tenant.slug}")
+    steps: list[Step] = []
+    for n in range(3):
+        day, subject = tenant.signup + 3 + 30 * n + rng.randrange(10), f"Question {n + 1} - {tenant.name}"
+        asked = (("hs_pipeline", "0"), ("hs_pipeline_stage", "1"), ("hs_ticket_priority", rng.choice(_PRIORITIES)))
+        steps.append(Step(day, "create", "tickets", subject, asked, f"companies/{domain}"))
+        for stage, later in (("3", 1), ("4", 2 + rng.randrange(5))):
+            steps.append(Step(day + later, "update", "tickets", subject, (("hs_pipeline_stage", stage),)))
+    return steps
 
 
 def _deal(
@@ -164,7 +192,10 @@ def _deal(
         ("dealstage", STAGES[0]),
         ("pipeline", "default"),
     )
-    steps = [Step(begin, "create", "deals", name, properties, domain)]
+    steps = [Step(begin, "create", "deals", name, properties, f"companies/{domain}")]
+    price = MONTHLY_PRICES[tenant.plan][tenant.currency] * 12 // 100
+    seats = (("quantity", str(tenant.users)), ("price", str(price)), ("amount", str(price * tenant.users)))
+    steps.append(Step(begin, "create", "line_items", f"Seats - {name}", seats, f"deals/{name}"))
     day, last = begin, until if until is not None else begin + 25
     for stage in STAGES[1:]:
         day += rng.randrange(2, 6)
@@ -179,6 +210,7 @@ def _deal(
 def _prospect() -> tuple[Step, ...]:
     name = "New business - Walk-in Wholesale"
     return (
+        Step(0, "create", "products", _PRODUCT, (("price", "228"), ("recurringbillingfrequency", "annually"))),
         Step(2, "create", "companies", _PROSPECT, (("name", "Walk-in Wholesale"), ("lifecyclestage", "lead"))),
         Step(
             2,
@@ -186,7 +218,7 @@ def _prospect() -> tuple[Step, ...]:
             "contacts",
             f"accounts@{_PROSPECT}",
             (("firstname", "Ottilie"), ("lastname", "Quackenbush"), ("phone", words.phone_number("us", 77))),
-            _PROSPECT,
+            f"companies/{_PROSPECT}",
         ),
         Step(
             3,
@@ -194,7 +226,7 @@ def _prospect() -> tuple[Step, ...]:
             "deals",
             name,
             (("amount", "1800"), ("deal_currency_code", "USD"), ("dealstage", STAGES[0]), ("pipeline", "default")),
-            _PROSPECT,
+            f"companies/{_PROSPECT}",
         ),
         Step(9, "update", "deals", name, (("dealstage", "closedwon"),)),
     )

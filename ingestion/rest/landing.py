@@ -34,6 +34,7 @@ from warehouse import DuckDBWarehouse, positions, quote, transaction
 
 Progress = Callable[[str], None]
 RESTRICTED = "JSON"
+_MEMORY = "160MB"  # DuckDB's part while it writes; what a table of millions needs beyond that spills
 BATCH = 10_000  # rows a transaction: large enough that opening the file is nothing, small enough for any memory
 
 
@@ -264,7 +265,7 @@ class Lander:
             return con.execute(sql, values).fetchall()[0][0]
 
     def _writer(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return self._warehouse.writer(f"landing {self._source}", on_wait=self._progress)
+        return self._warehouse.writer(f"landing {self._source}", on_wait=self._progress, memory_limit=_MEMORY)
 
     def _write(
         self,

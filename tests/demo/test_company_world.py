@@ -72,7 +72,7 @@ class World:
             found[f"stripe {kind}"] = _hash([(row["id"], row["created"], row.get("status")) for row in rows])
         hubspot = Api(name="HubSpot", url=self.arguments["hubspot_url"], token=KEYS["hubspot_token"])
         names = ("domain", "email", "dealname", "dealstage", "hs_primary_associated_company", "associatedcompanyid")
-        for kind in ("companies", "contacts", "deals"):
+        for kind in ("companies", "contacts", "products", "deals", "line_items", "tickets"):
             rows = []
             for archived in ("false", "true"):
                 query = {"properties": ",".join(names), "archived": archived}

@@ -240,3 +240,101 @@ def test_a_restart_keeps_records_and_clock(tmp_path: Path) -> None:
         hubspot = HubSpot(running.url)
         assert (hubspot.all("companies"), hubspot.call("GET", "/sandbox/clock")) == before
         assert hubspot.create("companies", name="B")["updatedAt"] > before[0][0]["updatedAt"]
+
+
+# what hangs on records, and what they were
+
+
+def test_a_primary_company_is_a_property_and_an_association(hubspot: HubSpot) -> None:
+    one, two = (hubspot.create("companies", name=name)["id"] for name in ("A", "B"))
+    contact = hubspot.create("contacts", firstname="Ann", associatedcompanyid=one)["id"]
+    where = f"/crm/v4/objects/contacts/{contact}/associations"
+
+    def companies() -> dict[str, list[int]]:
+        found = hubspot.call("GET", f"{where}/companies")["results"]
+        return {each["toObjectId"]: [type_["typeId"] for type_ in each["associationTypes"]] for each in found}
+
+    assert companies() == {one: [1, 279]}
+    hubspot.call("PUT", f"{where}/default/companies/{two}")
+    assert companies() == {one: [1, 279], two: [279]}
+    hubspot.call("PATCH", f"{OBJECTS}/contacts/{contact}", {"properties": {"associatedcompanyid": two}})
+    assert companies() == {two: [1, 279]}
+    back = hubspot.call("GET", f"/crm/v4/objects/companies/{two}/associations/contacts")["results"]
+    assert [each["toObjectId"] for each in back] == [contact]
+    hubspot.call("DELETE", f"{OBJECTS}/companies/{two}", status=204)
+    assert companies() == {}, "what is in the archive is not shown"
+
+
+def test_a_merge_makes_a_new_record_to_which_the_old_ids_lead(hubspot: HubSpot) -> None:
+    one, two, three = (hubspot.create("deals", dealname=name, amount=n)["id"] for n, name in enumerate("ABC"))
+    contact = hubspot.create("contacts", firstname="Ann")["id"]
+    hubspot.call("PUT", f"/crm/v4/objects/deals/{two}/associations/default/contacts/{contact}")
+    body = {"primaryObjectId": one, "objectIdToMerge": two}
+    first = hubspot.call("POST", f"{OBJECTS}/deals/merge", body)["id"]
+    body = {"primaryObjectId": first, "objectIdToMerge": three}
+    last = hubspot.call("POST", f"{OBJECTS}/deals/merge", body)
+    assert last["properties"]["hs_merged_object_ids"] == ";".join(sorted([one, two, three, first], key=int))
+    assert ids(hubspot.all("deals")) == ids(hubspot.search("deals")) == [last["id"]]
+    assert hubspot.all("deals", archived="true") == []
+    for old in (one, two, three, first):
+        shown = hubspot.call("GET", f"{OBJECTS}/deals/{old}", properties="dealname,amount")
+        assert (shown["id"], shown["properties"]["dealname"], shown["properties"]["amount"]) == (last["id"], "A", "0")
+    held = hubspot.call("GET", f"/crm/v4/objects/deals/{last['id']}/associations/contacts")["results"]
+    assert [each["toObjectId"] for each in held] == [contact]
+
+
+def test_a_property_tells_what_it_was_the_newest_first(hubspot: HubSpot) -> None:
+    deal = hubspot.create("deals", dealstage="s0")["id"]
+    for n in range(1, 25):
+        hubspot.clock(NOW.replace(hour=13, minute=n))
+        hubspot.call("PATCH", f"{OBJECTS}/deals/{deal}", {"properties": {"dealstage": f"s{n}", "amount": "1"}})
+    [shown] = hubspot.all("deals", propertiesWithHistory="dealstage,amount")
+    stages = shown["propertiesWithHistory"]["dealstage"]
+    assert [each["value"] for each in stages] == [f"s{n}" for n in range(24, 4, -1)], "twenty, as the real one keeps"
+    assert [each["value"] for each in shown["propertiesWithHistory"]["amount"]] == ["1"]
+    read = {"inputs": [{"id": deal}], "properties": [], "propertiesWithHistory": ["dealstage"]}
+    [found] = hubspot.call("POST", f"{OBJECTS}/deals/batch/read", read)["results"]
+    assert found["propertiesWithHistory"]["dealstage"] == stages
+    hubspot.call("GET", f"{OBJECTS}/deals", limit=51, propertiesWithHistory="dealstage", status=400)
+
+
+def test_a_batch_read_names_those_that_are_not_there(hubspot: HubSpot) -> None:
+    made = hubspot.create("companies", name="A")["id"]
+    body = {"inputs": [{"id": made}, {"id": "7"}], "properties": ["name"]}
+    answer = hubspot.call("POST", f"{OBJECTS}/companies/batch/read", body, status=207)
+    assert ids(answer["results"]) == [made]
+    assert answer["errors"][0]["context"]["ids"] == ["7"]
+
+
+def test_an_index_that_lags_shows_what_was(hubspot: HubSpot) -> None:
+    made = hubspot.create("companies", name="old")["id"]
+    assert len(hubspot.search("companies")) == 1
+    hubspot.call("POST", "/sandbox/behave", {"index_lag": 30})
+    hubspot.clock(NOW.replace(minute=1))
+    hubspot.call("PATCH", f"{OBJECTS}/companies/{made}", {"properties": {"name": "new"}})
+    hubspot.create("companies", name="another")
+    [shown] = hubspot.search("companies")
+    assert shown["properties"]["name"] == "old"
+    hubspot.clock(NOW.replace(minute=2))
+    assert [each["properties"]["name"] for each in hubspot.search("companies")] == ["new", "another"]
+
+
+def test_the_archive_can_be_left_and_forgets_after_ninety_days(hubspot: HubSpot) -> None:
+    one, two = (hubspot.create("companies", name=name)["id"] for name in ("A", "B"))
+    for key in (one, two):
+        hubspot.call("DELETE", f"{OBJECTS}/companies/{key}", status=204)
+    hubspot.call("POST", "/sandbox/restore", {"ids": [one]})
+    assert ids(hubspot.search("companies")) == [one]
+    hubspot.clock(NOW.replace(month=5))
+    assert hubspot.call("POST", "/sandbox/purge", {})["purged"] == 1
+    assert hubspot.all("companies", archived="true") == []
+
+
+def test_a_property_of_the_portals_own_can_be_set_after_it_was_made(hubspot: HubSpot) -> None:
+    body = {"name": "colour", "label": "Colour", "type": "string", "fieldType": "text", "groupName": "g"}
+    hubspot.call("POST", "/crm/v3/properties/companies", body, status=201)
+    hubspot.create("companies", name="A", colour="red")
+    defined = {
+        each["name"]: each["hubspotDefined"] for each in hubspot.call("GET", "/crm/v3/properties/companies")["results"]
+    }
+    assert (defined["colour"], defined["name"], defined["hs_merged_object_ids"]) == (False, True, True)

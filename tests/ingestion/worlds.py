@@ -15,6 +15,8 @@ import pytest
 from demo.sandbox import Running, serve
 from demo.sandbox.exchange import Kind
 from ingestion import hubspot, salesforce, stripe
+from ingestion.hubspot import lists as hubspot_lists
+from ingestion.hubspot import portal as hubspot_portal
 from ingestion.rest import SyncReport
 from settings import Settings
 from tests.ingestion.rest import support as rest
@@ -93,19 +95,18 @@ class HubSpotWorld(World):
         self._portal = Portal(rest.SandboxClient(url, "pat-simulator"))
 
     def found(self) -> None:
-        for number in range(4):
-            self._portal.account(f"company{number}")
-            self._portal.pass_time(timedelta(hours=1))
-        for batch in range(3):
-            self._portal.create("contacts", [{"firstname": f"n{batch}-{n}"} for n in range(100)])
+        self._portal.account("company")
+        for batch in range(2):
+            self._portal.create("contacts", [{"firstname": f"n{batch}-{n}"} for n in range(60)])
 
     def live(self) -> None:
         live_on_in_the_portal(self._portal)
-        for batch in range(3):
-            self._portal.create("contacts", [{"firstname": f"m{batch}-{n}"} for n in range(100)])
+        self._portal.create("contacts", [{"firstname": f"m{n}"} for n in range(60)])
 
     def deployment(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, DuckDBWarehouse]:
         monkeypatch.setenv("TEST_HUBSPOT_TOKEN", rest.HUBSPOT_TOKEN)
+        for module in (hubspot_lists, hubspot_portal):
+            monkeypatch.setattr(module, "SEARCHED", 25)
         return rest.Deployments(home)(hubspot=self.url)
 
     def assert_equal(self, warehouse: DuckDBWarehouse) -> None:

@@ -54,7 +54,8 @@ STRIPE = """
     stripe:
       account_id: acct_1
       account_serves_one_region: true
-      without: [discounts, subscriptions.discounts, invoices.parent]"""
+      without: [discounts, subscription_items, subscription_schedules, invoice_line_items, tax_rates, meters,
+                meter_event_summaries, subscriptions.discounts, invoices.parent]"""
 HUBSPOT = """
     hubspot:
       account_serves_one_region: true

@@ -428,6 +428,6 @@ def test_the_official_client_reads_what_lands(portal: Portal) -> None:
     client.crm.companies.basic_api.archive(made.id)
     assert [each.id for each in client.crm.companies.basic_api.get_page(archived=True).results] == [made.id]
     pair = [portal.create("contacts", [{"firstname": name}])[0] for name in ("A", "B")]
-    merged = client.crm.objects.basic_api.merge("contacts", {"primaryObjectId": pair[0], "objectIdToMerge": pair[1]})
+    merged = client.crm.contacts.basic_api.merge({"primaryObjectId": pair[0], "objectIdToMerge": pair[1]})
     assert merged.properties["hs_merged_object_ids"] == ";".join(pair)
     assert client.crm.contacts.basic_api.get_by_id(pair[1]).id == merged.id
