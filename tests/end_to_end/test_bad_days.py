@@ -11,6 +11,8 @@ import pytest
 from demo.postgres import free_port
 from tests.end_to_end.conftest import Deployment
 
+pytestmark = pytest.mark.operations
+
 
 def _unreachable_postgres(_: Path) -> dict[str, str]:
     return {"TAILRACE_SOURCE_DSN": f"postgresql://tailrace_cdc@127.0.0.1:{free_port()}/product_us"}

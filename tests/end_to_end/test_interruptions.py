@@ -15,6 +15,8 @@ import pytest
 from settings import ROOT
 from tests.end_to_end.conftest import Deployment
 
+pytestmark = pytest.mark.operations
+
 
 def test_ctrl_c_is_one_line_and_the_next_run_goes_on(deployment: Deployment) -> None:
     deployment.company.live(1)

@@ -15,6 +15,8 @@ from ingestion.land import RawColumn, RawTable
 from settings import TailraceError
 from warehouse import quote
 
+pytestmark = pytest.mark.operations
+
 TENANT = "00000000-0000-0000-0000-000000000001"
 LARGE = "(select string_agg(md5('{0}.' || i), '') from generate_series(1, 300) i)"
 """Does not compress: too long to stay in the row."""

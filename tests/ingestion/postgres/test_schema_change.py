@@ -18,6 +18,8 @@ from ingestion.land import RawColumn, RawTable
 from ingestion.postgres.catalog import discover, read_source
 from settings import TailraceError
 
+pytestmark = pytest.mark.operations
+
 TENANT = "00000000-0000-0000-0000-000000000001"
 LARGE = "(select string_agg(md5('large.' || i), '') from generate_series(1, 300) i)"
 LISTED = "tenant_id, id, title, note, amount, cost, n, big, done, due_on, at, payload, ip, score"

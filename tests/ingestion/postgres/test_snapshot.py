@@ -24,6 +24,8 @@ from ingestion.postgres.snapshot import Snapshot
 from settings import TailraceError
 from warehouse import positions, transaction
 
+pytestmark = pytest.mark.operations
+
 TENANT = "00000000-0000-0000-0000-000000000001"
 TOAST = "(select string_agg(md5(random()::text), '') from generate_series(1, 200))"
 POINTS = (

@@ -26,6 +26,8 @@ from tests.ingestion.salesforce.support import (
 )
 from tests.ingestion.salesforce.test_sync import LONG, WHOLE, position
 
+pytestmark = pytest.mark.operations
+
 
 def live_on(org: Org) -> None:
     org.pass_time(LONG)
