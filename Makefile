@@ -52,7 +52,7 @@ test-canaries: $(STAMP) ## unique personal values in every personal column, a wh
 
 test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off; Salesforce on its worst days
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m operations tests/end_to_end/test_bad_days.py \
-		tests/end_to_end/test_interruptions.py tests/ingestion/salesforce
+		tests/end_to_end/test_interruptions.py tests/ingestion/salesforce tests/ingestion/test_fault_matrix.py
 
 test-rights: $(STAMP) ## erasure and offboarding of a whole deployment, and erasures killed at every point
 	@$(BIN)/python -m pytest tests/privacy tests/end_to_end/test_rights.py -m "operations or not operations"

@@ -16,7 +16,8 @@ from tests.ingestion.worlds import WORLDS, open_world
 ANSWERED_AGAIN = {"429", "500", "503", "timeout", "cut", "truncated", "garbled", "request_limit"}
 PATIENCE = 0.5  # seconds that a reader here waits for an answer
 MATRIX = [
-    (name, fault)
+    # Salesforce is held to every fault by its queries; by its jobs, too, where there is more time.
+    pytest.param(name, fault, marks=pytest.mark.operations if name == "salesforce-bulk" else ())
     for name, world in WORLDS.items()
     for fault in (*KINDS, *OF_ONE)
     if fault != "poison" and OF_ONE.get(fault, world.kind) == world.kind
