@@ -25,6 +25,14 @@ _STRIPE_KINDS = {"customers": "customer", "products": "product", "prices": "pric
     "charges": "charge",
     "refunds": "refund",
     "events": "event",
+    "balance_transactions": "balance_transaction",
+    "credit_notes": "credit_note",
+    "disputes": "dispute",
+    "payment_intents": "payment_intent",
+    "payouts": "payout",
+    "promotion_codes": "promotion_code",
+    "subscription_schedules": "subscription_schedule",
+    "tax_rates": "tax_rate",
 }
 
 
