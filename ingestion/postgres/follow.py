@@ -25,6 +25,8 @@ LOOK_ANEW_SECONDS = 30.0
 """How often the list of databases is read again, and a quiet database is passed over as if it had changed."""
 COMPACT_SECONDS = 600.0
 """How often the holes that landing leaves in the warehouse's file are closed, if anything was landed."""
+PASSES_IN_DOUBT = 3
+"""After so many passes that fail in a row although the source is there, following ends."""
 RETRY_SECONDS = (1.0, 30.0)
 """First and longest wait before a source that cannot be reached is tried again."""
 
@@ -40,8 +42,8 @@ class _Followed:
     passed: float = 0.0
     failures: int = 0
     retry: float = 0.0
-    doubted: bool = False
-    """Whether the last pass failed although the source could be reached after it."""
+    doubts: int = 0
+    """How many passes in a row failed although the source could be reached after them."""
 
 
 class Follower:
@@ -99,7 +101,7 @@ class Follower:
             except (psycopg.Error, TailraceError) as error:
                 self._give_up_or_wait(name, followed, error)
                 continue
-            followed.failures, followed.doubted = 0, False
+            followed.failures, followed.doubts = 0, 0
             if report is not None:
                 reports.append(report)
         self._landed |= any(report.applied for report in reports)
@@ -121,7 +123,7 @@ class Follower:
     def _give_up_or_wait(self, name: str, followed: _Followed, failure: Exception) -> None:
         """Raise the failure again, in one line, unless it is that the source cannot be reached now.
 
-        One that can be reached may have been away for a moment: its pass is made once more before giving up.
+        One that can be reached may have been away for a moment: its pass is made again before giving up.
         """
         capture = followed.capture
         followed.stack.close()
@@ -136,10 +138,10 @@ class Follower:
             followed.failures += 1
             followed.retry = time.monotonic() + wait
             return
-        if followed.doubted:
+        followed.doubts += 1
+        if followed.doubts == PASSES_IN_DOUBT:
             with one_line(capture.dsn, self._warehouse):
                 raise failure
-        followed.doubted = True
 
     def _list_databases(self) -> None:
         """Silo databases come and go; those of the last list stay while the server does not answer."""
