@@ -20,10 +20,12 @@ def standing(cursor: Cursor, *, residents: Collection[str]) -> set[str]:
 
 
 def place(cursor: Cursor, *, tenants: Collection[str], version: int, restores: int) -> None:
-    """Hold tenants at ``version``; one that is held already stays where it is."""
+    """Hold tenants at ``version``, which has the content of ``restores``; one that is held further back stays there."""
     cursor.execute(
         sql.SQL(
-            "insert into {} select unnest(%s::uuid[]), %s, %s, clock_timestamp() on conflict (tenant_id) do nothing"
+            "insert into {} as held select unnest(%s::uuid[]), %s, %s, clock_timestamp() on conflict (tenant_id) "
+            "do update set version = excluded.version, restores = excluded.restores, since = excluded.since "
+            "where excluded.restores < held.restores"
         ).format(ddl.table(ddl.HOLDS)),
         [list(tenants), version, restores],
     )
