@@ -155,16 +155,19 @@ def _restore(cursor: Cursor, database: str, tenant: str | None) -> Restored:
         done = versions.apply(cursor, contract, version)
         rows, gained = rows + done.written + done.deleted, gained + done.gained
     concerned = [tenant] if tenant is not None else _tenants(cursor)
-    run_id, as_of = cursor.execute(
+    then = cursor.execute(
         sql.SQL("select run_id, as_of from {} where version = %s").format(publications), [step.target]
-    ).fetchone() or ("", datetime.now())
+    ).fetchone()
     standing = versions.latest(cursor)
+    assert then is not None
+    assert standing is not None
+    run_id, as_of = then
     versions.record(
         cursor,
         version=version,
         run_id=run_id,
         as_of=as_of,
-        rows=(standing.rows if standing else 0) + gained,
+        rows=standing.rows + gained,
         tenant=tenant,
         restores=step.target,
     )

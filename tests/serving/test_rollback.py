@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import duckdb
 import pytest
 
+from orchestration.commands.publish import run
 from serving import rollback as rolling
 from serving import versions
 from settings import TailraceError
@@ -111,6 +113,26 @@ def test_rollbacks_go_on_back_as_far_as_is_kept(product: Product) -> None:
         for table in HISTORY:
             kept = connection.execute(f"select count(distinct version) from tenant_analytics_private.{table}")
             assert kept.fetchone()[0] <= versions.KEPT
+
+
+def test_command_rolls_back_and_releases(
+    product: Product, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TAILRACE_CONFIG", str(product.settings.config_path))
+    publish(product, 1)
+    publish(product, 2)
+    birch = product.tenants["birch"]
+    command = {"region": None, "verify": False, "as_json": True}
+    run(undo=True, let_go=False, tenant=birch.id.upper(), **command)
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["database"], told["restores"], told["tenants"]) == (product.shared, 1, 1)
+    assert product.seen(birch) == {("run 1", 1)}
+    run(undo=False, let_go=True, tenant=None, **command)
+    assert json.loads(capsys.readouterr().out) == {"released": 1}
+    for wrong in ({"undo": True, "let_go": True, "tenant": None}, {"undo": False, "let_go": False, "tenant": birch.id},
+                  {"undo": True, "let_go": False, "tenant": "birch"}):  # fmt: skip
+        with pytest.raises(TailraceError, match=r"^publish: --"):
+            run(**wrong, **command)
 
 
 def test_database_that_the_last_run_did_not_change_is_not_rolled_back(product: Product) -> None:
