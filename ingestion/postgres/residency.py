@@ -68,11 +68,11 @@ class Admission:
             if not _readable(relation, "tenant_id"):
                 continue
             kind = "uuid" if relation.by_name["tenant_id"].oid == _UUID else "text"  # so that an index on it is used
-            query = sql.SQL(
+            rows = sql.SQL(
                 "select tenant_id::text from {} where tenant_id = any(array("
                 "select each::{} from unnest(%s::text[]) as each where %s or each ~ '^[0-9a-f-]{{36}}$')) limit 1"
             ).format(sql.Identifier(relation.schema, relation.name), sql.SQL(kind))
-            for (tenant,) in connection.execute(query, [sorted(ids), kind == "text"]).fetchall():
+            for (tenant,) in connection.execute(rows, [sorted(ids), kind == "text"]).fetchall():
                 raise self._misplaced(tenant, f"{relation.schema}.{relation.name} has rows of it")
 
     def _misplaced(self, tenant: str, how: str) -> TailraceError:
