@@ -111,12 +111,12 @@ def scrub_notes(con: duckdb.DuckDBPyConnection, identifiers: Iterable[tuple[str,
     """Delete what landing noted for itself of the person's records; how many notes."""
     known = con.execute(
         "select 1 from duckdb_tables() where database_name = current_database() "
-        "and schema_name = 'tailrace' and table_name = 'seen'"
+        "and schema_name = 'tailrace' and table_name = 'met'"
     ).fetchall()
     if not known:
         return 0
     return sum(
-        int(con.execute("delete from tailrace.seen where source = ? and id = ?", [kind, value]).fetchall()[0][0])
+        int(con.execute("delete from tailrace.met where source = ? and hash = md5(?)", [kind, value]).fetchall()[0][0])
         for kind, value in identifiers
     )
 
