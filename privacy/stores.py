@@ -28,11 +28,12 @@ class Scrubbed:
     emptied: int
 
 
-def columns_of(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[str]:
+def columns_of(con: duckdb.DuckDBPyConnection, schema: str, table: str, *, of_type: str | None = None) -> list[str]:
+    """A table's columns in order; with ``of_type`` those of that type."""
     rows = con.execute(
         "select column_name from information_schema.columns where table_catalog = current_database() "
-        "and table_schema = ? and table_name = ? order by ordinal_position",
-        [schema, table],
+        "and table_schema = ? and table_name = ? and data_type = coalesce(?, data_type) order by ordinal_position",
+        [schema, table, of_type],
     ).fetchall()
     return [str(name) for (name,) in rows]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import sqlite3
@@ -16,6 +17,7 @@ from psycopg import sql
 
 from demo import services
 from demo.company.roster import Tenant
+from pii_policies.keys import KEY_BYTES
 from settings import Region, load_settings
 from tests.canaries.search import Searcher, in_duckdb, in_file
 from tests.end_to_end.conftest import Deployment, configure
@@ -185,3 +187,40 @@ def test_a_deployment_pointed_at_the_other_regions_database_is_refused_before_a_
     assert "serves us" in done.stderr
     stray = Side(replace(us, settings=us.settings.model_copy(update={"state_dir": home})), [], [], frozenset())
     assert [place for place in held_of(stray, sides["eu"]) if "raw_app" in place] == []
+
+
+def test_no_key_is_in_a_byte_of_anything_but_the_vault(sides: dict[Region, Side]) -> None:
+    """Logs, manifests, query texts, both databases, Dagster's storage: raw, hex or base64, no tenant's key nor pad."""
+    for side in sides.values():
+        settings = side.deployment.settings
+        needles = [needle for secret in _secrets(side) for needle in _written(secret)]
+        assert any(needle in settings.vault_path.read_bytes() for needle in needles), (
+            "what is searched for can be found"
+        )
+        said = [side.deployment.tailrace(*words) for words in (("status", "--json"), ("env",), ("doctor",))]
+        texts = [("output", (each.stdout + each.stderr).encode()) for each in said]
+        files = [path for path in side.state.rglob("*") if path.is_file() and path != settings.vault_path]
+        texts += [(str(path), content) for path in files for _, content in _contents(side, path)]
+        assert [place for place, content in texts if any(needle in content for needle in needles)] == []
+
+
+def _secrets(side: Side) -> list[bytes]:
+    """Pads and the keys that they are of, the key of tombstones, and the one that receipts are signed with."""
+    with duckdb.connect(str(side.deployment.settings.vault_path), read_only=True) as vault:
+        rows = vault.execute("select ipad, opad from tenant_keys where ipad is not null").fetchall()
+        known = vault.execute("select 1 from duckdb_tables() where table_name = 'tombstone_key'").fetchall()
+        rows += vault.execute("select ipad, opad from tombstone_key").fetchall() if known else []
+    environment = (side.deployment.settings.demo_dir / "sandbox.env").read_text()
+    signing = re.search(r"^TAILRACE_RECEIPT_KEY=([0-9a-f]{64})$", environment, re.MULTILINE)
+    assert signing is not None
+    keys = [bytes(byte ^ 0x36 for byte in ipad)[:KEY_BYTES] for ipad, _ in rows]
+    return [*keys, *(bytes(pad) for row in rows for pad in row), bytes.fromhex(signing[1])]
+
+
+def _written(secret: bytes) -> list[bytes]:
+    """As bytes, in hex of either case, in base64 at each alignment."""
+    found = [secret, secret.hex().encode(), secret.hex().upper().encode()]
+    for shift in range(3):
+        encoded = base64.b64encode(b"\0" * shift + secret)
+        found.append(encoded[4 if shift else 0 : -4])
+    return found
