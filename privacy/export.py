@@ -22,7 +22,6 @@ from privacy import files, journal, ledger, people, receipts
 from privacy.journal import Journal
 from privacy.people import Person
 from privacy.rights import Rights, conclude, head
-from settings import TailraceError
 from warehouse import quote
 from warehouse.failpoints import failpoint
 
@@ -118,9 +117,7 @@ def known_person(con: duckdb.DuckDBPyConnection, rights: Rights, *, tenant: str,
     """Raises TailraceError when no record of this tenant bears the identifier."""
     person = people.find(con, rights.rules, tenant=tenant, subject=subject)
     if not person.records:
-        raise TailraceError(
-            "nobody is known by that identifier in this tenant; check it, or give another one of theirs"
-        )
+        raise people.unknown("export")
     return person
 
 
