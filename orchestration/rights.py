@@ -51,7 +51,7 @@ def rebuild(settings: Settings, warehouse: DuckDBWarehouse, progress: Progress) 
 def publish_built(
     settings: Settings, warehouse: DuckDBWarehouse, progress: Progress, *, verify: bool = False
 ) -> PublishReport | None:
-    """Hold the gates on the rollups and publish them; None, and nothing done, where nothing was ever landed.
+    """Hold the gates on what was built and publish the rollups; None, and nothing done, where nothing was ever landed.
 
     Raises TailraceError when a gate refuses: then nothing is published.
     """
@@ -60,13 +60,16 @@ def publish_built(
     from dagster import AssetKey, DagsterInstance
 
     from orchestration.defs.publish import complete_until
+    from quality.contract_gates import check_staging, staging_models
     from quality.rollup_gate import check_rollup, rollup_names
     from serving.publish import publish
 
-    with warehouse.writer("gate on rollups", on_wait=progress) as con:
-        refused = [str(f) for name in rollup_names() for f in check_rollup(con, name).findings]
+    with warehouse.writer("gates before publishing", on_wait=progress) as con:
+        verdicts = [check_staging(con, name) for name in staging_models()]
+        verdicts += [check_rollup(con, name) for name in rollup_names()]
+    refused = [str(finding) for verdict in verdicts for finding in verdict.findings]
     if refused:
-        raise TailraceError(f"gate on rollups: {refused[0]}; mend that, then run the same command again")
+        raise TailraceError(f"gate: {refused[0]}; mend that, then run the same command again")
     with DagsterInstance.get() as instance:
         if instance.get_latest_materialization_event(AssetKey(["raw_app", "tenants"])) is None:
             return None
