@@ -75,6 +75,7 @@ days as (
         sum(recognised) as recognised
     from changes
     group by tenant_id, customer_id, currency, day
+    having sum(billed) <> 0 or sum(credited) <> 0 or sum(recognised) <> 0
 
 ),
 
