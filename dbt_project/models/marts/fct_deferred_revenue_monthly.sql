@@ -9,7 +9,13 @@ deferred_daily as (
 
 ),
 
-final as (
+fx_rates as (
+
+    select * from {{ ref('int_fx_rates_monthly') }}
+
+),
+
+months as (
 
     select
         tenant_id,
@@ -24,6 +30,29 @@ final as (
         cast(max_by(closing, day) as bigint) as closing
     from deferred_daily
     group by tenant_id, customer_id, currency, {{ month_of('day') }}
+
+),
+
+-- For sums over currencies alone: the roll-forward holds in the customer's currency.
+final as (
+
+    select
+        months.*,
+        cast('{{ var("reporting_currency") }}' as varchar) as reporting_currency,
+        {% for figure in ['recognised', 'closing'] %}
+            case
+                when fx_rates.rate is null
+                    then
+                        {{ raise_error("'no rate in fx_rates: ' || months.currency || ', ' || months.month") }}
+                else {{ converted('months.' ~ figure, 'fx_rates.rate') }}
+            end as reporting_{{ figure }}
+            {%- if not loop.last %},{% endif %}
+        {% endfor %}
+    from months
+    left join fx_rates
+        on
+            months.currency = fx_rates.currency
+            and months.month = fx_rates.month
 
 )
 
