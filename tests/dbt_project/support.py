@@ -93,7 +93,12 @@ class Deployment:
         with self.connect() as con:
             ensure_keys_for_raw(con, load_contracts())
         layers = ("marts", "rollups", "reconciliation")
-        marts = ("--select", *(f"+path:models/{layer}" for layer in layers), "stg_stripe__subscriptions")
+        marts = (
+            "--select",
+            *(f"+path:models/{layer}" for layer in layers),
+            "stg_stripe__subscriptions",
+            "int_time_spine",
+        )
         done = self.dbt.run("build", *marts, "--exclude-resource-type", "unit_test", *arguments, environment=self.paths)
         assert done.returncode == 0, done.stdout[-4000:]
         return self.dbt.results()

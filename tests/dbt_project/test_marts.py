@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from quality.explain import explain
+from quality.explain_money import MARTS as MONEY
 from settings import TailraceError
 from tests.dbt_project import money_oracle, mrr_oracle, usage_oracle
 from tests.dbt_project.money_oracle import Books
@@ -184,10 +185,60 @@ def test_every_figure_of_usage_explains_itself_down_to_the_landed_rows(
                 assert len(found.rows) == sum(each.feature == "api" for each in used[tenant, day])
 
 
+@pytest.mark.parametrize("mart", sorted(MONEY))
+def test_every_figure_of_money_explains_itself_down_to_the_landed_records(deployment: Deployment, mart: str) -> None:
+    rng = random.Random(4)
+    time = MONEY[mart].time
+    cells = deployment.query(f"select distinct tenant_id, {time}, currency from marts.{mart} order by all")  # noqa: S608
+    with deployment.connect() as connection:
+        tables = set()
+        for metric, (tenant, day, currency) in itertools.product(MONEY[mart].metrics, rng.sample(cells, 12)):
+            found = explain(connection, rollup=mart, tenant=tenant, day=day, metric=metric, currency=currency)
+            assert found.agrees, (metric, tenant, day, currency, found.cell, found.recounted)
+            assert sum(row["counts_for"] for row in found.rows) == found.cell
+            assert all(row["extracted_at"] >= LANDED_AT for row in found.rows)
+            for row in found.rows:
+                key = row["key"].removesuffix("/won")
+                query = f"select count(*) from raw_stripe.{row['table']} where id = ?"  # noqa: S608
+                assert connection.execute(query, [key]).fetchall() == [(1,)], row
+                tables.add(row["table"])
+        assert tables, "some figures are made of something"
+
+
+@pytest.mark.parametrize(
+    ("mart", "metric"),
+    [
+        *(("fct_usage_daily", metric) for metric in ("active_users", "workflow_runs", "api_errors", "ai_cost_usd")),
+        *(("fct_engagement_daily", metric) for metric in ("active_users", "active_users_7d", "active_users_28d")),
+        *(("fct_ai_usage_daily", metric) for metric in ("requests", "prompt_tokens", "completion_tokens", "cost_usd")),
+    ],
+)
+def test_every_headline_figure_of_usage_explains_itself(deployment: Deployment, mart: str, metric: str) -> None:
+    cells = deployment.query(f"select distinct tenant_id, day from marts.{mart} order by all")  # noqa: S608
+    with deployment.connect() as connection:
+        for tenant, day in random.Random(5).sample(cells, 4):
+            found = explain(connection, rollup=mart, tenant=tenant, day=day, metric=metric)
+            assert found.agrees, (tenant, day, found.cell, found.recounted)
+            assert {figure for _, figure in found.steps} == {found.cell}
+
+
+def test_money_in_two_currencies_is_explained_in_one(deployment: Deployment) -> None:
+    tenant, day = deployment.query(
+        "select tenant_id, day from marts.fct_mrr_daily group by all having count(distinct currency) = 2 limit 1"
+    )[0]
+    with deployment.connect() as connection:
+        with pytest.raises(TailraceError, match="in eur and usd; give --currency"):
+            explain(connection, rollup="fct_mrr_daily", tenant=tenant, day=day, metric="mrr")
+        with pytest.raises(TailraceError, match="no metric arr"):
+            explain(connection, rollup="fct_mrr_daily", tenant=tenant, day=day, metric="arr")
+        with pytest.raises(TailraceError, match="no row of this tenant"):
+            explain(connection, rollup="fct_mrr_daily", tenant=tenant, day=day, metric="mrr", currency="gbp")
+
+
 def test_a_figure_that_cannot_be_explained_is_refused_by_name(deployment: Deployment) -> None:
     day = START.date()
     with deployment.connect() as connection:
-        with pytest.raises(TailraceError, match="rollup_x is not a rollup"):
+        with pytest.raises(TailraceError, match="rollup_x is not a rollup or mart"):
             explain(connection, rollup="rollup_x", tenant="t", day=day, metric="events")
         with pytest.raises(TailraceError, match="no metric users"):
             explain(connection, rollup="rollup_tenant_usage_daily", tenant="t", day=day, metric="users")
@@ -249,7 +300,7 @@ def test_input_in_order_and_once_gives_the_same_marts(
     histories: list[History],
     books: Books,
 ) -> None:
-    """The other deployment had it late, twice and out of order. Marts tell when a row was extracted: that may differ."""
+    """The other deployment had it late, twice and out of order. When a row was extracted may differ, and is told."""
     ordered = Deployment(tmp_path, dbt)
     _land_directory(ordered, product, histories)
     at = LANDED_AT + timedelta(days=9)
