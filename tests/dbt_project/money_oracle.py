@@ -51,10 +51,32 @@ class Books:
 def random_books(seed: int, customers: Sequence[str]) -> Books:
     """A few invoices a customer, some voided or credited, their charges, refunds and disputes, balanced."""
     rng, books = random.Random(seed), Books()
+    _meter(books, customers[0])
     for customer in customers:
         for number in range(rng.randint(1, 3)):
             _invoice(rng, books, customer, f"in_{customer}_{number}")
     return books
+
+
+METERED = {0: 1_000.0, 10: 17.0, 40: 3.0}
+"""day of the history → calls that the first customer made, at an eightieth of a cent each"""
+
+
+def _meter(books: Books, customer: str) -> None:
+    recurring = {"interval": "month", "interval_count": 1, "meter": "mtr_calls", "usage_type": "metered"}
+    item = {"price": {"id": "price_calls", "unit_amount": None, "recurring": recurring}}
+    subscription = {"id": "sub_metered", "customer": customer, "currency": "usd", "status": "active"}
+    subscription |= {"items": {"data": [item]}, "discounts": []}
+    event = {"id": "evt_metered", "type": "customer.subscription.created", "created": int(START.timestamp())}
+    books.tables["events"].append(event | {"data": json.dumps({"object": subscription})})
+    price = {"id": "price_calls", "unit_amount_decimal": "0.0125", "recurring": json.dumps(recurring)}
+    books.tables["prices"].append(price)
+    books.tables["meters"].append({"id": "mtr_calls", "default_aggregation": json.dumps({"formula": "sum"})})
+    for day, calls in METERED.items():
+        begin = int((START + timedelta(days=day)).timestamp())
+        summary = {"id": f"mtr_calls/{customer}/{begin}", "meter": "mtr_calls", "customer": customer}
+        summary |= {"aggregated_value": calls, "start_time": begin, "end_time": begin + 86_400}
+        books.tables["meter_event_summaries"].append(summary)
 
 
 def balances(books: Books, until: date) -> dict[tuple[str, str, date], Balance]:
@@ -93,7 +115,7 @@ def _invoice(rng: random.Random, books: Books, customer: str, name: str) -> None
     elif total > 0 and rng.random() < 0.5:
         credited, at = rng.randint(1, total), finalized + timedelta(days=rng.randrange(1, 20))
         note = {"id": f"cn_{name}", "invoice": name, "customer": customer, "currency": currency, "status": "issued"}
-        note |= {"total": credited, "type": "post_payment", "created": int(at.timestamp())}
+        note |= {"total": credited, "type": "post_payment", "created": int(at.timestamp()), "voided_at": None}
         if rng.random() < 0.3:
             undone = at + timedelta(days=rng.randrange(1, 9))
             note |= {"status": "void", "voided_at": int(undone.timestamp())}

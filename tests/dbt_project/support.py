@@ -105,14 +105,18 @@ class Deployment:
 
     def metrics(self, directory: Path, group_by: str, *metrics: str) -> list[tuple[Any, ...]]:
         """What ``mf query`` answers, as anyone would ask: days as dates, figures as floats, null where it has none."""
-        answer = directory / "answer.csv"
+        answer, project = directory / "answer.csv", directory / "dbt_project"
+        if not project.exists():  # mf reads the manifest in target/, under the project and nowhere else
+            project.mkdir()
+            for each in (*(path for path in PROJECT.iterdir() if path.name not in {"target", "logs"}), self.dbt.target):
+                (project / each.name).symlink_to(each)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TAILRACE_", "DBT_"))}
-        environment = {"TAILRACE_DBT_TARGET": "ci", "DBT_TARGET_PATH": str(self.dbt.target), "DO_NOT_TRACK": "1"}
+        environment = {"TAILRACE_DBT_TARGET": "ci", "DBT_LOG_PATH": str(self.dbt.state / "logs"), "DO_NOT_TRACK": "1"}
         query = ["query", "--metrics", ",".join(metrics), "--group-by", group_by, "--csv", str(answer)]
         done = subprocess.run(
             [str(Path(sys.executable).with_name("mf")), *query],
-            cwd=PROJECT,
-            env={**inherited, **environment, "DBT_LOG_PATH": str(self.dbt.state / "logs"), **self.paths},
+            cwd=project,
+            env={**inherited, **environment, **self.paths},
             capture_output=True,
             text=True,
         )

@@ -84,7 +84,8 @@ def deployment(
     _land_directory(deployment, product, histories)
     events = _stripe_events(histories)
     # Day 0 is landed first and deleted whole for one tenant; nothing that comes later falls on it.
-    landings = ((range(0, 10), events[::2]), (range(3, 45), events[1::4]), (range(1, 45), events[3::4] + events[::5]))
+    again = list({row["id"]: row for row in events[3::4] + events[::5]}.values())
+    landings = ((range(0, 10), events[::2]), (range(3, 45), events[1::4]), (range(1, 45), again))
     for number, (days, stripe_events) in enumerate(landings):
         at = LANDED_AT + timedelta(days=number)
         product.live(days, events=500)
@@ -328,6 +329,14 @@ def test_deferred_revenue_equals_an_independent_computation(deployment: Deployme
     assert min(figures[3] for figures in found.values()) < 0 < max(figures[4] for figures in found.values())
 
 
+def test_metered_use_is_worth_its_price_to_a_fraction_of_a_cent(deployment: Deployment) -> None:
+    found = deployment.query("select month, price_id, quantity, usage_mrr from marts.fct_usage_mrr_monthly order by 1")
+    assert found == [
+        (date(2026, 1, 1), "price_calls", 1017, Decimal("12.7125")),  # (1000 + 17) x 0.0125
+        (date(2026, 2, 1), "price_calls", 3, Decimal("0.0375")),
+    ]
+
+
 def test_money_that_agrees_is_no_break_and_a_lost_charge_is_one_with_both_sides(deployment: Deployment) -> None:
     counts = dict(deployment.query("select comparison, count(*) from reconciliation.rec_money group by 1"))
     assert set(counts) == {
@@ -358,6 +367,14 @@ def test_mf_query_answers_what_the_marts_say(deployment: Deployment, tmp_path: P
             "select month, sum(reporting_closing), sum(reporting_recognised) "
             "from marts.fct_deferred_revenue_monthly group by 1"
         ),
+    )
+    _same(
+        deployment.metrics(tmp_path, "metric_time__month", "usage_mrr"),
+        deployment.query("select month, sum(reporting_usage_mrr) from marts.fct_usage_mrr_monthly group by 1"),
+    )
+    _same(
+        deployment.metrics(tmp_path, "metric_time__day,tenant", "accounts_receivable"),
+        deployment.query("select day, tenant_id, sum(reporting_amount) from marts.fct_ar_ageing group by all"),
     )
     usage = deployment.query(
         "select day, tenant_id, active_users, active_users_7d, active_users_28d from marts.fct_engagement_daily"

@@ -105,9 +105,8 @@ def test_deferred_revenue_is_all_that_was_billed_and_money_agrees(landed: tuple[
     assert found
     assert all(billed == told for _, _, billed, told in found)
     with deployment.warehouse() as connection:
-        compared = dict(
-            connection.execute("select comparison, count(*) from reconciliation.rec_money group by 1").fetchall()
-        )
+        query = "select comparison, count(*) from reconciliation.rec_money group by 1"
+        counts = connection.execute(query).fetchall()
         breaks = connection.execute("select * from reconciliation.rec_money where is_break").fetchall()
     assert {"invoice to charge", "charge to balance"} <= {comparison for comparison, _ in counts}
     assert breaks == []

@@ -1,4 +1,4 @@
--- Grain: one row per dispute of a charge, with what it moved: money goes when it is opened and comes back when it is won.
+-- Grain: one row per dispute of a charge, with what it moved: money goes when it opens and comes back when it is won.
 {{ config(materialized='table') }}
 
 with

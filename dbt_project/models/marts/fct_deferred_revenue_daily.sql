@@ -1,4 +1,4 @@
--- Grain: one row per customer_id, currency and day (UTC) on which anything is deferred, billed, taken back or recognised.
+-- Grain: one row per customer_id, currency and day (UTC) on which anything is deferred, billed, credited or recognised.
 -- opening + billed - credited - recognised = closing, to the cent, in every row.
 -- Built whole on every run: an entry is recognised over all of its days, and a late one from the day it was booked.
 

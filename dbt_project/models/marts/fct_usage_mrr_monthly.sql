@@ -1,4 +1,4 @@
--- Grain: one row per customer_id, currency, month and price_id: what was used of a metered price, and what that comes to.
+-- Grain: one row per customer_id, currency, month and price_id: what was used of a metered price, and its worth.
 -- Apart from MRR, which is agreed in advance. Built whole on every run, from a row per meter, customer and day.
 
 with
