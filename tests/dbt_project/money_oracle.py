@@ -124,8 +124,8 @@ def _invoice(rng: random.Random, books: Books, customer: str, name: str) -> None
         books.tables["credit_notes"].append(note)
     paid = max(total, 0) if status == "paid" else 0
     if paid:
-        transitions["paid_at"] = transitions["finalized_at"]
-        _payment(rng, books, customer, currency, paid, name, int(finalized.timestamp()))
+        transitions["paid_at"] = transitions["finalized_at"] + rng.choice([0, 20, 45]) * 86_400
+        _payment(rng, books, customer, currency, paid, name, transitions["paid_at"])
     books.tables["invoices"].append(
         {"id": name, "customer": customer, "currency": currency, "status": status, "total": total, "subtotal": total}
         | {"amount_due": max(total, 0), "amount_paid": paid, "amount_remaining": 0}

@@ -122,11 +122,13 @@ class Deployment:
         )
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
         with answer.open(newline="") as file:
-            names, *rows = csv.reader(file)
-        keys = len(names) - len(metrics)
-        assert names[keys:] == list(metrics)
+            rows = list(csv.DictReader(file))
+        keys = [name for name in rows[0] if name not in metrics]
         return [
-            (date.fromisoformat(row[0][:10]), *row[1:keys], *(float(cell) if cell else None for cell in row[keys:]))
+            (
+                *(date.fromisoformat(row[key][:10]) if "metric_time" in key else row[key] for key in keys),
+                *(float(row[metric]) if row[metric] else None for metric in metrics),
+            )
             for row in rows
         ]
 
