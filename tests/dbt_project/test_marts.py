@@ -434,18 +434,19 @@ def _figures(deployment: Deployment, table: str) -> list[str]:
 
 
 def _same(found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> None:
-    """Rows equal to the sixth decimal, which is where marts round: what comes before the figures is their key."""
+    """Rows equal to the last place that a mart keeps: what comes before the figures is their key."""
 
-    def plain(value: Any) -> Any:
-        return None if value is None else round(float(value), 6) if isinstance(value, int | float | Decimal) else value
+    def close_to(figure: Decimal | int | None) -> Any:
+        if figure is None:
+            return None
+        place = figure.as_tuple().exponent if isinstance(figure, Decimal) else 0
+        return pytest.approx(float(figure), rel=1e-12, abs=10.0 ** int(place) if place else 0)
 
     key = 2 if expected and isinstance(expected[0][1], str) else 1
-    ours = {row[:key]: [plain(value) for value in row[key:]] for row in expected}
-    theirs = {row[:key]: [plain(value) for value in row[key:]] for row in found}
-    assert ours
-    assert theirs.keys() == ours.keys()
-    for row, figures in ours.items():
-        assert theirs[row] == pytest.approx(figures, abs=0.000_001), row
+    answers = {row[:key]: list(row[key:]) for row in found}
+    assert len(answers) == len(found) == len(expected) > 0
+    for row in expected:
+        assert answers[row[:key]] == [close_to(figure) for figure in row[key:]], row[:key]
 
 
 def _tenant_of(customer: str) -> str | None:
