@@ -16,7 +16,7 @@ DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) 
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-rights test-serving lint bench-cdc bench-sources bench-redact bench-serving format compile lock clean
+.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-rights test-serving test-ledger lint bench-cdc bench-sources bench-redact bench-serving format compile lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ test-rights: $(STAMP) ## rights of a whole deployment, each killed at every poin
 
 test-serving: $(STAMP) ## publishing with Postgres killed, and readers through a hundred publishes
 	@$(BIN)/python -m pytest tests/serving -q -m operations
+
+test-ledger: $(STAMP) ## the sample company at twenty seeds, landed in two runs, marts against its own books (TAILRACE_TEST_SEEDS=57-57)
+	@$(BIN)/python -m pytest -n 2 -m ledger tests/end_to_end/test_ledger.py
 
 lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts, compiled artefacts and the privacy proof
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

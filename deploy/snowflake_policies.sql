@@ -911,6 +911,7 @@ alter table if exists raw_stripe."PRICES" modify
     column "TYPE" set tag governance.data_class = 'operational',
     column "BILLING_SCHEME" set tag governance.data_class = 'operational',
     column "UNIT_AMOUNT" set tag governance.data_class = 'operational',
+    column "UNIT_AMOUNT_DECIMAL" set tag governance.data_class = 'operational',
     column "RECURRING" set tag governance.data_class = 'operational',
     column "TAX_BEHAVIOR" set tag governance.data_class = 'operational',
     column "LOOKUP_KEY" set tag governance.data_class = 'operational',

@@ -117,17 +117,29 @@ def explain(
     rollup: str,
     tenant: Annotated[str, typer.Option("--tenant", help="Id of the tenant.")],
     day: Annotated[str, typer.Option("--day", help="UTC day, as 2026-01-31.")],
-    metric: Annotated[str, typer.Option("--metric", help="Column of the rollup.")],
+    metric: Annotated[str, typer.Option("--metric", help="Column of the rollup or mart.")],
     feature: Annotated[
         str | None, typer.Option("--feature", help="Part of the product, where the rollup has a row for each.")
+    ] = None,
+    currency: Annotated[
+        str | None, typer.Option("--currency", help="Currency, where the tenant has the figure in several.")
     ] = None,
     region: RegionOption = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a figure of a rollup is made of, down to the landed rows and their log positions."""
+    """Show what a figure of a rollup or a mart is made of, down to the landed rows and their log positions."""
     from orchestration.commands import explain as command
 
-    command.run(rollup, tenant=tenant, day=day, metric=metric, feature=feature, region=region, as_json=as_json)
+    command.run(
+        rollup,
+        tenant=tenant,
+        day=day,
+        metric=metric,
+        feature=feature,
+        currency=currency,
+        region=region,
+        as_json=as_json,
+    )
 
 
 @app.command()

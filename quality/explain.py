@@ -1,4 +1,4 @@
-"""From a figure of a rollup down to the rows that made it, with the position at which each was captured.
+"""From a figure of a rollup or a mart down to the rows that made it, with the position at which each was captured.
 
 Nothing of a row is told but its key, its time and where it came from: whoever asks may read figures, not content.
 """
@@ -6,12 +6,15 @@ Nothing of a row is told but its key, its time and where it came from: whoever a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import duckdb
 
+from quality.explain_money import MARTS as MONEY
+from quality.explain_money import explain_money
+from quality.explanation import Explanation
 from settings import TailraceError
 from warehouse import quote
 
@@ -58,29 +61,22 @@ _USAGE: Mapping[str, _Measure] = {
     "ai_tokens": _Measure(("ai",), amount="coalesce(prompt_tokens, 0) + coalesce(completion_tokens, 0)"),
     "ai_cost_usd": _Measure(("ai",), amount="coalesce(cost_usd, 0)"),
 }
-_ROLLUPS = {"rollup_tenant_usage_daily", "rollup_tenant_feature_adoption_daily"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Explanation:
-    """``cell`` as it stands, ``recounted`` from the landed rows, ``rows`` of them that made it, oldest first.
-
-    ``steps``: the figure in each table on the way, as (table, figure). ``rows``: source table, key, time, how much it
-    counts for, the LSN it was captured at (None where it was copied before the stream began) and when it landed.
-    """
-
-    rollup: str
-    tenant: str
-    day: date
-    metric: str
-    cell: Any
-    recounted: Any
-    steps: list[tuple[str, Any]] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def agrees(self) -> bool:
-        return bool(self.cell == self.recounted)
+_AI: Mapping[str, _Measure] = {
+    "requests": _Measure(("ai",)),
+    "prompt_tokens": _Measure(("ai",), amount="coalesce(prompt_tokens, 0)"),
+    "completion_tokens": _Measure(("ai",), amount="coalesce(completion_tokens, 0)"),
+    "cost_usd": _Measure(("ai",), amount="coalesce(cost_usd, 0)"),
+}
+_ACTIVE = ("active_users", "active_users_7d", "active_users_28d")
+_BY_FEATURE = "rollup_tenant_feature_adoption_daily"
+_TABLES_OF_USAGE: Mapping[str, tuple[str, Mapping[str, _Measure]]] = {
+    "rollup_tenant_usage_daily": ("rollups", _USAGE),
+    _BY_FEATURE: ("rollups", {}),
+    "fct_usage_daily": ("marts", {name: each for name, each in _USAGE.items() if name not in _ACTIVE[1:]}),
+    "fct_engagement_daily": ("marts", {name: _USAGE[name] for name in _ACTIVE}),
+    "fct_ai_usage_daily": ("marts", _AI),
+}
+"""rollup or mart of usage → its schema, and the metrics that rows add up to"""
 
 
 def explain(
@@ -91,26 +87,35 @@ def explain(
     day: date,
     metric: str,
     feature: str | None = None,
+    currency: str | None = None,
 ) -> Explanation:
-    """Explain one figure of a rollup of usage. ``connection`` reads the warehouse, raw included.
+    """Explain one figure of a rollup or a headline mart. ``connection`` reads the warehouse, raw included.
 
-    Raises TailraceError for a rollup, metric or feature that is not known, and for a cell that is not there.
+    Raises TailraceError for a table, metric or feature that is not known, for a cell that is not there, and for a
+    figure in several currencies of which none is named.
     """
-    if rollup not in _ROLLUPS:
-        raise TailraceError(f"explain: {rollup} is not a rollup of usage; known are {', '.join(sorted(_ROLLUPS))}")
-    by_feature = rollup == "rollup_tenant_feature_adoption_daily"
-    measure = _feature_measure(metric, feature) if by_feature else _USAGE.get(metric)
+    if rollup in MONEY:
+        return explain_money(connection, mart=rollup, tenant=tenant, day=day, metric=metric, currency=currency)
+    if rollup not in _TABLES_OF_USAGE:
+        known_tables = ", ".join(sorted({*_TABLES_OF_USAGE, *MONEY}))
+        raise TailraceError(
+            f"explain: {rollup} is not a rollup or mart that can be explained; known are {known_tables}"
+        )
+    by_feature = rollup == _BY_FEATURE
+    schema, measures = _TABLES_OF_USAGE[rollup]
+    measure = _feature_measure(metric, feature) if by_feature else measures.get(metric)
     if measure is None:
-        known = ("active_users", "events") if by_feature else tuple(_USAGE)
+        known = ("active_users", "events") if by_feature else tuple(measures)
         raise TailraceError(
             f"explain: {rollup} has no metric {metric} that rows add up to; known are {', '.join(known)}"
         )
-    cell = _cell(connection, rollup, tenant, day, metric, feature if by_feature else None)
+    cell = _cell(connection, f"{schema}.{quote(rollup)}", tenant, day, metric, feature if by_feature else None)
     rows = [row for name in measure.features for row in _rows(connection, name, measure, tenant, day)]
     rows.sort(key=lambda row: (row["occurred_at"], row["table"], row["key"]))
     recounted = len({row["user"] for row in rows} - {None}) if measure.user else sum(row["counts_for"] for row in rows)
     for row in rows:
         del row["user"]
+        row["part"] = None
     return Explanation(
         rollup=rollup,
         tenant=tenant,
@@ -118,7 +123,7 @@ def explain(
         metric=metric,
         cell=cell,
         recounted=recounted,
-        steps=_steps(connection, rollup, measure, tenant, day, metric, cell),
+        steps=[(f"{schema}.{rollup}", cell), *_steps(connection, rollup, measure, tenant, day, metric)],
         rows=rows,
     )
 
@@ -130,14 +135,16 @@ def _feature_measure(metric: str, feature: str | None) -> _Measure | None:
 
 
 def _cell(
-    connection: duckdb.DuckDBPyConnection, rollup: str, tenant: str, day: date, metric: str, feature: str | None
+    connection: duckdb.DuckDBPyConnection, table: str, tenant: str, day: date, metric: str, feature: str | None
 ) -> Any:
-    query = f"select {quote(metric)} from rollups.{quote(rollup)} where tenant_id = ? and day = ?"  # noqa: S608
+    """What the table says, of a mart with several rows (one a model of AI) their sum."""
+    query = f"select sum({quote(metric)}) from {table} where tenant_id = ? and day = ?"  # noqa: S608
     found = connection.execute(
         query + (" and feature = ?" if feature else ""), [tenant, day, *([feature] if feature else [])]
     ).fetchone()
-    if found is None:
-        raise TailraceError(f"explain: {rollup} has no row of this tenant on {day}: nothing that still stands happened")
+    if found is None or found[0] is None:
+        name = table.partition(".")[2].strip('"')
+        raise TailraceError(f"explain: {name} has no row of this tenant on {day}: nothing that still stands happened")
     return found[0]
 
 
@@ -170,10 +177,9 @@ def _steps(
     tenant: str,
     day: date,
     metric: str,
-    cell: Any,
 ) -> list[tuple[str, Any]]:
-    """The figure in each table between the rollup and staging that holds it."""
-    steps: list[tuple[str, Any]] = [(f"rollups.{rollup}", cell)]
+    """The figure in each table between the explained one and staging that holds it."""
+    steps: list[tuple[str, Any]] = []
     mart = "fct_engagement_daily" if measure.days > 1 else "fct_usage_daily"
     if rollup == "rollup_tenant_usage_daily":
         found = connection.execute(
@@ -186,7 +192,10 @@ def _steps(
         "api_errors": "sum(failures)",
         "ai_tokens": "sum(ai_tokens)",
         "ai_cost_usd": "sum(ai_cost_usd)",
+        "cost_usd": "sum(ai_cost_usd)",
     }.get(metric, "sum(events)")
+    if metric in ("prompt_tokens", "completion_tokens"):
+        return steps  # the activity of users has only their sum
     # The last table on the way has no row where nothing happened; the others have a zero.
     figure = "count(distinct case when events > 0 then user_key end)" if measure.user else f"coalesce({events}, 0)"
     found = connection.execute(

@@ -1,4 +1,4 @@
-"""``tailrace explain``: from a figure of a rollup down to the rows and log positions that made it."""
+"""``tailrace explain``: from a figure of a rollup or a mart down to the rows and log positions that made it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ ROWS_SHOWN = 50
 
 
 def run(
-    rollup: str, *, tenant: str, day: str, metric: str, feature: str | None, region: str | None, as_json: bool
+    rollup: str,
+    *,
+    tenant: str,
+    day: str,
+    metric: str,
+    feature: str | None,
+    currency: str | None,
+    region: str | None,
+    as_json: bool,
 ) -> None:
     try:
         parsed = date.fromisoformat(day)
@@ -22,22 +30,31 @@ def run(
         raise TailraceError(f"explain: {day} is not a day; write it as 2026-01-31") from None
     settings = load_settings(region=region)
     with open_warehouse(settings).reader("explain") as connection:
-        found = explain(connection, rollup=rollup, tenant=tenant.lower(), day=parsed, metric=metric, feature=feature)
+        found = explain(
+            connection,
+            rollup=rollup,
+            tenant=tenant.lower(),
+            day=parsed,
+            metric=metric,
+            feature=feature,
+            currency=currency.lower() if currency else None,
+        )
     if as_json:
         console.emit_json({**asdict(found), "agrees": found.agrees})
         return
     console.table(f"{metric} on {parsed}", ["table", "figure"], [(table, str(figure)) for table, figure in found.steps])
     console.table(
         "landed rows",
-        ["table", "key", "at", "counts for", "lsn", "landed at"],
+        ["table", "key", "part", "at", "counts for", "lsn", "landed at"],
         [
-            (row["table"], row["key"], row["occurred_at"], str(row["counts_for"]), row["lsn"], row["extracted_at"])
+            (
+                *(row["table"], row["key"], row["part"], row["occurred_at"]),
+                *(str(row["counts_for"]), row["lsn"], row["extracted_at"]),
+            )
             for row in found.rows[:ROWS_SHOWN]
         ],
     )
     if len(found.rows) > ROWS_SHOWN:
         console.out.print(f"the first {ROWS_SHOWN} of {len(found.rows)} rows; --json gives all of them")
-    verdict = (
-        "as in the rollup" if found.agrees else "which the rollup does not say: run the pipeline, rows landed since"
-    )
+    verdict = f"as in {rollup}" if found.agrees else f"which {rollup} does not say: run the pipeline, rows landed since"
     console.out.print(f"{len(found.rows)} rows make {found.recounted}, {verdict}")

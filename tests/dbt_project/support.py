@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -92,10 +93,44 @@ class Deployment:
         with self.connect() as con:
             ensure_keys_for_raw(con, load_contracts())
         layers = ("marts", "rollups", "reconciliation")
-        marts = ("--select", *(f"+path:models/{layer}" for layer in layers), "stg_stripe__subscriptions")
+        marts = (
+            "--select",
+            *(f"+path:models/{layer}" for layer in layers),
+            "stg_stripe__subscriptions",
+            "int_time_spine",
+        )
         done = self.dbt.run("build", *marts, "--exclude-resource-type", "unit_test", *arguments, environment=self.paths)
         assert done.returncode == 0, done.stdout[-4000:]
         return self.dbt.results()
+
+    def metrics(self, directory: Path, group_by: str, *metrics: str) -> list[tuple[Any, ...]]:
+        """What ``mf query`` answers, as anyone would ask: days as dates, figures as floats, null where it has none."""
+        answer, project = directory / "answer.csv", directory / "dbt_project"
+        if not project.exists():  # mf reads the manifest in target/, under the project and nowhere else
+            project.mkdir()
+            for each in (*(path for path in PROJECT.iterdir() if path.name not in {"target", "logs"}), self.dbt.target):
+                (project / each.name).symlink_to(each)
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TAILRACE_", "DBT_"))}
+        environment = {"TAILRACE_DBT_TARGET": "ci", "DBT_LOG_PATH": str(self.dbt.state / "logs"), "DO_NOT_TRACK": "1"}
+        query = ["query", "--metrics", ",".join(metrics), "--group-by", group_by, "--csv", str(answer)]
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("mf")), *query],
+            cwd=project,
+            env={**inherited, **environment, **self.paths},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+        with answer.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        keys = [name for name in rows[0] if name not in metrics]
+        return [
+            (
+                *(date.fromisoformat(row[key][:10]) if "metric_time" in key else row[key] for key in keys),
+                *(float(row[metric]) if row[metric] else None for metric in metrics),
+            )
+            for row in rows
+        ]
 
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         with self.connect() as con:

@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quality.explain import explain
+from quality.explain_money import MARTS as MONEY
 from settings import TailraceError
-from tests.dbt_project import mrr_oracle, usage_oracle
+from tests.dbt_project import money_oracle, mrr_oracle, usage_oracle
+from tests.dbt_project.money_oracle import Books
 from tests.dbt_project.mrr_oracle import History, Movement
 from tests.dbt_project.support import PROJECT, DbtProject, Deployment, Row
 from tests.dbt_project.usage_oracle import START
@@ -39,6 +42,15 @@ TABLES = (
     "marts.fct_mrr_movements",
     "marts.fct_mrr_daily",
     "marts.fct_mrr_monthly",
+    "marts.fct_saas_metrics_monthly",
+    "marts.fct_deferred_revenue_daily",
+    "marts.fct_deferred_revenue_monthly",
+    "marts.fct_usage_mrr_monthly",
+    "marts.fct_invoices",
+    "marts.fct_payments",
+    "marts.fct_disputes",
+    "marts.fct_credit_notes",
+    "marts.fct_ar_ageing",
     "rollups.rollup_tenant_usage_daily",
     "rollups.rollup_tenant_feature_adoption_daily",
 )
@@ -55,18 +67,25 @@ def histories() -> list[History]:
 
 
 @pytest.fixture(scope="module")
+def books(histories: list[History]) -> Books:
+    return money_oracle.random_books(3, sorted({event["object"]["customer"] for event in histories[0].events}))
+
+
+@pytest.fixture(scope="module")
 def deployment(
     tmp_path_factory: pytest.TempPathFactory,
     dbt: DbtProject,
     product: usage_oracle.Product,
     histories: list[History],
+    books: Books,
 ) -> Deployment:
-    """Three landings and a build after each: late events, updates, deletes, and a day that vanishes whole."""
+    """Three landings and a build after each: late events, duplicates, updates, deletes, a day that vanishes whole."""
     deployment = Deployment(tmp_path_factory.mktemp("deployment"), dbt)
     _land_directory(deployment, product, histories)
     events = _stripe_events(histories)
     # Day 0 is landed first and deleted whole for one tenant; nothing that comes later falls on it.
-    landings = ((range(0, 10), events[::2]), (range(3, 45), events[1::4]), (range(1, 45), events[3::4]))
+    again = list({row["id"]: row for row in events[3::4] + events[::5]}.values())
+    landings = ((range(0, 10), events[::2]), (range(3, 45), events[1::4]), (range(1, 45), again))
     for number, (days, stripe_events) in enumerate(landings):
         at = LANDED_AT + timedelta(days=number)
         product.live(days, events=500)
@@ -75,6 +94,9 @@ def deployment(
         for table, rows in product.batches():
             deployment.land("app", table, rows, at=at)
         deployment.land("stripe", "events", stripe_events, at=at)
+        # Payments land before the invoices that they pay, lines before or after theirs.
+        for place, table in enumerate(sorted(books.tables)):
+            deployment.land("stripe", table, books.tables[table][(number + place) % 3 :: 3], at=at)
         last = number == len(landings) - 1
         # Data tests look once, at the end of the incremental builds.
         deployment.build("--fail-fast", *([] if last else ["--exclude-resource-type", "test"]))
@@ -164,10 +186,62 @@ def test_every_figure_of_usage_explains_itself_down_to_the_landed_rows(
                 assert len(found.rows) == sum(each.feature == "api" for each in used[tenant, day])
 
 
+@pytest.mark.parametrize("mart", sorted(MONEY))
+def test_every_figure_of_money_explains_itself_down_to_the_landed_records(deployment: Deployment, mart: str) -> None:
+    rng = random.Random(4)
+    time = MONEY[mart].time
+    cells = deployment.query(f"select distinct tenant_id, {time}, currency from marts.{mart} order by all")  # noqa: S608
+    with deployment.connect() as connection:
+        tables = set()
+        for metric, (tenant, day, currency) in itertools.product(
+            MONEY[mart].metrics, rng.sample(cells, min(12, len(cells)))
+        ):
+            found = explain(connection, rollup=mart, tenant=tenant, day=day, metric=metric, currency=currency)
+            assert found.agrees, (metric, tenant, day, currency, found.cell, found.recounted)
+            assert sum(row["counts_for"] for row in found.rows) == found.cell
+            assert all(row["extracted_at"] >= LANDED_AT for row in found.rows)
+            for row in found.rows:
+                key = row["key"].removesuffix("/won")
+                query = f"select count(*) from raw_stripe.{row['table']} where id = ?"  # noqa: S608
+                assert connection.execute(query, [key]).fetchall() == [(1,)], row
+                tables.add(row["table"])
+        assert tables, "some figures are made of something"
+
+
+@pytest.mark.parametrize(
+    ("mart", "metric"),
+    [
+        *(("fct_usage_daily", metric) for metric in ("active_users", "workflow_runs", "api_errors", "ai_cost_usd")),
+        *(("fct_engagement_daily", metric) for metric in ("active_users", "active_users_7d", "active_users_28d")),
+        *(("fct_ai_usage_daily", metric) for metric in ("requests", "prompt_tokens", "completion_tokens", "cost_usd")),
+    ],
+)
+def test_every_headline_figure_of_usage_explains_itself(deployment: Deployment, mart: str, metric: str) -> None:
+    cells = deployment.query(f"select distinct tenant_id, day from marts.{mart} order by all")  # noqa: S608
+    with deployment.connect() as connection:
+        for tenant, day in random.Random(5).sample(cells, 4):
+            found = explain(connection, rollup=mart, tenant=tenant, day=day, metric=metric)
+            assert found.agrees, (tenant, day, found.cell, found.recounted)
+            assert {figure for _, figure in found.steps} == {found.cell}
+
+
+def test_money_in_two_currencies_is_explained_in_one(deployment: Deployment) -> None:
+    tenant, day = deployment.query(
+        "select tenant_id, day from marts.fct_mrr_daily group by all having count(distinct currency) = 2 limit 1"
+    )[0]
+    with deployment.connect() as connection:
+        with pytest.raises(TailraceError, match="in eur and usd; give --currency"):
+            explain(connection, rollup="fct_mrr_daily", tenant=tenant, day=day, metric="mrr")
+        with pytest.raises(TailraceError, match="no metric arr"):
+            explain(connection, rollup="fct_mrr_daily", tenant=tenant, day=day, metric="arr")
+        with pytest.raises(TailraceError, match="no row of this tenant"):
+            explain(connection, rollup="fct_mrr_daily", tenant=tenant, day=day, metric="mrr", currency="gbp")
+
+
 def test_a_figure_that_cannot_be_explained_is_refused_by_name(deployment: Deployment) -> None:
     day = START.date()
     with deployment.connect() as connection:
-        with pytest.raises(TailraceError, match="rollup_x is not a rollup"):
+        with pytest.raises(TailraceError, match="rollup_x is not a rollup or mart"):
             explain(connection, rollup="rollup_x", tenant="t", day=day, metric="events")
         with pytest.raises(TailraceError, match="no metric users"):
             explain(connection, rollup="rollup_tenant_usage_daily", tenant="t", day=day, metric="users")
@@ -215,10 +289,108 @@ def test_every_change_of_a_closed_month_is_a_restatement(deployment: Deployment)
 
 def test_incremental_builds_equal_a_full_refresh(deployment: Deployment) -> None:
     incremental = {table: _content(deployment, table) for table in TABLES}
-    assert all(incremental.values())
+    assert [table for table, rows in incremental.items() if not rows] == []
     deployment.build("--full-refresh", "--exclude-resource-type", "test")
     for table in TABLES:
         assert _content(deployment, table) == incremental[table], table
+
+
+def test_input_in_order_and_once_gives_the_same_marts(
+    tmp_path: Path,
+    dbt: DbtProject,
+    deployment: Deployment,
+    product: usage_oracle.Product,
+    histories: list[History],
+    books: Books,
+) -> None:
+    """The other deployment had it late, twice and out of order. When a row was extracted may differ, and is told."""
+    ordered = Deployment(tmp_path, dbt)
+    _land_directory(ordered, product, histories)
+    at = LANDED_AT + timedelta(days=9)
+    for table, rows in product.rows.items():
+        ordered.land("app", table, [row for row in rows.values() if not row["_deleted"]], at=at)
+    ordered.land("stripe", "events", sorted(_stripe_events(histories), key=lambda row: str(row["created"])), at=at)
+    for table, stripe_rows in books.tables.items():
+        ordered.land("stripe", table, stripe_rows, at=at)
+    ordered.build("--exclude-resource-type", "test")
+    for table in TABLES:
+        # Pseudonyms are of a deployment's own keys.
+        if not table.startswith("intermediate.") and table != "marts.dim_users":
+            assert _figures(ordered, table) == _figures(deployment, table), table
+
+
+def test_deferred_revenue_equals_an_independent_computation(deployment: Deployment, books: Books) -> None:
+    ((until,),) = deployment.query("select reporting_day from intermediate.int_reporting_day")
+    found = {
+        (customer, currency, day): tuple(figures)
+        for customer, currency, day, *figures in deployment.query(
+            "select customer_id, currency, day, opening, billed, credited, recognised, closing "
+            "from marts.fct_deferred_revenue_daily"
+        )
+    }
+    assert found == money_oracle.balances(books, until)
+    assert min(figures[3] for figures in found.values()) < 0 < max(figures[4] for figures in found.values())
+
+
+def test_metered_use_is_worth_its_price_to_a_fraction_of_a_cent(deployment: Deployment) -> None:
+    found = deployment.query("select month, price_id, quantity, usage_mrr from marts.fct_usage_mrr_monthly order by 1")
+    assert found == [
+        (date(2026, 1, 1), "price_calls", 1017, Decimal("12.7125")),  # (1000 + 17) x 0.0125
+        (date(2026, 2, 1), "price_calls", 3, Decimal("0.0375")),
+    ]
+
+
+def test_money_that_agrees_is_no_break(deployment: Deployment) -> None:
+    counts = dict(deployment.query("select comparison, count(*) from reconciliation.rec_money group by 1"))
+    assert set(counts) == {
+        *("invoice to charge", "charge to balance", "refund to balance", "charge to refunds", "dispute to balance")
+    }
+    assert deployment.query("select * from reconciliation.rec_money where is_break") == []
+
+
+def test_mf_query_answers_what_the_marts_say(deployment: Deployment, tmp_path: Path) -> None:
+    """Every metric of the semantic layer that a mart has a column for, at the mart's grain."""
+    monthly = {
+        "mrr": "mrr_end", "mrr_start": "mrr_start", "arr": "arr", "contracted_arr": "contracted_arr",
+        "mrr_new": "mrr_new", "mrr_reactivation": "mrr_reactivation", "mrr_resumed": "mrr_resumed",
+        "mrr_expansion": "mrr_expansion", "mrr_contraction": "mrr_contraction", "mrr_paused": "mrr_paused",
+        "mrr_churn": "mrr_churn", "mrr_fx": "mrr_fx", "customers": "customers_end",
+        "customers_start": "customers_start", "customers_paying": "customers_paying",
+        "customers_lost": "customers_lost", "customers_won": "customers_won",
+        "gross_mrr_churn_rate": "gross_mrr_churn_rate", "net_mrr_churn_rate": "net_mrr_churn_rate",
+        "logo_churn_rate": "logo_churn_rate", "quick_ratio": "quick_ratio", "nrr": "net_revenue_retention",
+        "grr": "gross_revenue_retention", "arpa": "arpa",
+    }  # fmt: skip
+    company = f"select month, {', '.join(monthly.values())} from marts.fct_saas_metrics_monthly"  # noqa: S608
+    _same(deployment.metrics(tmp_path, "metric_time__month", *monthly), deployment.query(company))
+    _same(
+        deployment.metrics(tmp_path, "metric_time__month", "deferred_revenue", "recognised_revenue"),
+        deployment.query(
+            "select month, sum(reporting_closing), sum(reporting_recognised) "
+            "from marts.fct_deferred_revenue_monthly group by 1"
+        ),
+    )
+    _same(
+        deployment.metrics(tmp_path, "metric_time__month", "usage_mrr"),
+        deployment.query("select month, sum(reporting_usage_mrr) from marts.fct_usage_mrr_monthly group by 1"),
+    )
+    _same(
+        deployment.metrics(tmp_path, "metric_time__day,tenant", "accounts_receivable"),
+        deployment.query("select day, tenant_id, sum(reporting_amount) from marts.fct_ar_ageing group by all"),
+    )
+    usage = deployment.query(
+        "select day, tenant_id, active_users, active_users_7d, active_users_28d from marts.fct_engagement_daily"
+    )
+    found = deployment.metrics(tmp_path, "metric_time__day,tenant", "dau", "wau", "mau")
+    days = {row[:2] for row in usage}
+    _same([row for row in found if (row[0], row[1]) in days], usage)
+    _same(
+        deployment.metrics(tmp_path, "metric_time__day,tenant", "ai_cost_usd", "ai_requests", "ai_tokens"),
+        deployment.query(
+            "select day, tenant_id, sum(cost_usd), sum(requests), sum(prompt_tokens + completion_tokens) "
+            "from marts.fct_ai_usage_daily group by all"
+        ),
+    )
 
 
 def test_an_unknown_billing_interval_fails_the_build(tmp_path: Path, dbt: DbtProject) -> None:
@@ -246,6 +418,35 @@ def _cents(amount: Decimal) -> Decimal:
 def _content(deployment: Deployment, table: str) -> list[str]:
     """Every row as text, in an order of its own: equal lists are equal tables, to the last digit."""
     return sorted(repr(row) for row in deployment.query(f"select * from {table}"))  # noqa: S608
+
+
+def _figures(deployment: Deployment, table: str) -> list[str]:
+    """Its rows as ``_content`` gives them, but for the time of extraction."""
+    schema, name = table.split(".")
+    columns = deployment.query(
+        "select column_name from information_schema.columns where table_schema = ? and table_name = ? "
+        "and column_name <> '_extracted_at' order by ordinal_position",
+        schema,
+        name,
+    )
+    rows = deployment.query(f"select {', '.join(column for (column,) in columns)} from {table}")  # noqa: S608
+    return sorted(repr(row) for row in rows)
+
+
+def _same(found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> None:
+    """Rows equal to the last place that a mart keeps: what comes before the figures is their key."""
+
+    def close_to(figure: Decimal | int | None) -> Any:
+        if figure is None:
+            return None
+        place = figure.as_tuple().exponent if isinstance(figure, Decimal) else 0
+        return pytest.approx(float(figure), rel=1e-12, abs=10.0 ** int(place) if place else 0)
+
+    key = 2 if expected and isinstance(expected[0][1], str) else 1
+    answers = {row[:key]: list(row[key:]) for row in found}
+    assert len(answers) == len(found) == len(expected) > 0
+    for row in expected:
+        assert answers[row[:key]] == [close_to(figure) for figure in row[key:]], row[:key]
 
 
 def _tenant_of(customer: str) -> str | None:

@@ -20,6 +20,7 @@ from psycopg import sql
 
 from pii_policies import Table, load_contracts
 from tests.end_to_end.conftest import ROLLUPS, Deployment
+from tests.end_to_end.ledger import assert_mrr_equals, assert_usage_equals
 from warehouse import quote
 
 
@@ -83,35 +84,32 @@ def test_every_stripe_object_equals_the_account_but_for_other_regions(
 
 def test_usage_equals_the_ledger(landed: tuple[Deployment, dict[str, Any]]) -> None:
     deployment, _ = landed
-    measures = "active_users, workflow_runs, tasks_completed, comments, api_requests, ai_requests"
-    expected = deployment.ledger(
-        f"select tenant_id, day, {measures} from ledger_usage join ledger_tenants using (tenant_id) "  # noqa: S608
-        "where region = 'us' order by 1, 2"
-    )
-    found = deployment.analytics(
-        f"select tenant_id, day::varchar, {measures} from marts.fct_usage_daily order by 1, 2"  # noqa: S608
-    )
-    assert found == expected
-    assert found, "the sample company was used"
+    assert_usage_equals(deployment)
 
 
 def test_mrr_equals_the_ledger_to_the_last_decimal(landed: tuple[Deployment, dict[str, Any]]) -> None:
     deployment, _ = landed
-    expected = [
-        (customer, currency, day, Decimal(mrr))
-        for customer, currency, day, mrr in deployment.ledger(
-            "select customer_id, currency, day, mrr from ledger_mrr "
-            "where region = 'us' or region is null order by 1, 2, 3"
-        )
-    ]
-    found = deployment.analytics(
-        "select customer_id, currency, day::varchar, arg_max(mrr_after, movement_number) from marts.fct_mrr_movements "
-        "group by all having sum(mrr_change) <> 0 order by 1, 2, 3"
-    )
-    assert found == expected
+    assert_mrr_equals(deployment)
     assert {"new", "churn"} & {
         row[0] for row in deployment.analytics("select distinct movement_type from marts.fct_mrr_movements")
     }
+
+
+def test_deferred_revenue_is_all_that_was_billed_and_money_agrees(landed: tuple[Deployment, dict[str, Any]]) -> None:
+    """What Stripe's invoices bill, net of what credit notes and voids take back, is recognised or deferred."""
+    deployment, _ = landed
+    found = deployment.analytics(
+        "select customer_id, currency, sum(billed - credited), sum(recognised) + max_by(closing, day) "
+        "from marts.fct_deferred_revenue_daily group by all"
+    )
+    assert found
+    assert all(billed == told for _, _, billed, told in found)
+    with deployment.warehouse() as connection:
+        query = "select comparison, count(*) from reconciliation.rec_money group by 1"
+        counts = connection.execute(query).fetchall()
+        breaks = connection.execute("select * from reconciliation.rec_money where is_break").fetchall()
+    assert {"invoice to charge", "charge to balance"} <= {comparison for comparison, _ in counts}
+    assert breaks == []
 
 
 def test_mrr_movements_chain_without_a_gap(landed: tuple[Deployment, dict[str, Any]]) -> None:

@@ -893,6 +893,7 @@ create table if not exists raw_stripe.prices (
     "type" VARCHAR,
     "billing_scheme" VARCHAR,
     "unit_amount" BIGINT,
+    "unit_amount_decimal" VARCHAR,
     "recurring" JSON,
     "tax_behavior" VARCHAR,
     "lookup_key" VARCHAR,

@@ -49,6 +49,7 @@
         source.type as type,
         source.billing_scheme as billing_scheme,
         source.unit_amount as unit_amount,
+        source.unit_amount_decimal as unit_amount_decimal,
         {{ json_document('source.recurring') }} as recurring,
         {{ json_member('source.recurring', 'interval') }} as recurring_interval,
         {{ parsed(json_member('source.recurring', 'interval_count'), 'integer') }} as recurring_interval_count,

@@ -1,4 +1,5 @@
--- Grain: one row per movement of money with a customer: a charge, or a refund of one (negative).
+-- Grain: one row per movement of money with a customer: a charge, a refund of one (negative), what a dispute took
+-- (negative), and what a dispute that was won gave back.
 {{ config(materialized='table') }}
 
 with
@@ -12,6 +13,12 @@ charges as (
 refunds as (
 
     select * from {{ ref('stg_stripe__refunds') }}
+
+),
+
+disputes as (
+
+    select * from {{ ref('int_disputes') }}
 
 ),
 
@@ -55,6 +62,39 @@ movements as (
     from refunds
     left join charges on refunds.charge = charges.id
     where not refunds.is_deleted
+
+    union all
+
+    select
+        tenant_id,
+        customer_id,
+        dispute_id as payment_id,
+        'dispute' as kind,
+        charge_id,
+        currency,
+        -amount as amount,
+        outcome <> 'warning' as is_settled,
+        status,
+        reason,
+        opened_at as occurred_at
+    from disputes
+
+    union all
+
+    select
+        tenant_id,
+        customer_id,
+        dispute_id || '/won' as payment_id,
+        'dispute won' as kind,
+        charge_id,
+        currency,
+        amount,
+        true as is_settled,
+        status,
+        reason,
+        coalesce(closed_at, opened_at) as occurred_at
+    from disputes
+    where outcome = 'won'
 
 ),
 

@@ -21,6 +21,12 @@ reporting_day as (
 
 ),
 
+fx_rates as (
+
+    select * from {{ ref('int_fx_rates_monthly') }}
+
+),
+
 days as (
 
     select calendar.day
@@ -70,7 +76,7 @@ bucketed as (
 
 ),
 
-final as (
+summed as (
 
     select
         tenant_id,
@@ -78,10 +84,35 @@ final as (
         currency,
         day,
         bucket,
-        cast(count(*) as bigint) as invoices,
-        cast(sum(amount) as bigint) as amount
+        count(*) as invoices,
+        sum(amount) as amount
     from bucketed
     group by tenant_id, customer_id, currency, day, bucket
+
+),
+
+final as (
+
+    select
+        summed.tenant_id,
+        summed.customer_id,
+        summed.currency,
+        summed.day,
+        summed.bucket,
+        cast(summed.invoices as bigint) as invoices,
+        cast(summed.amount as bigint) as amount,
+        cast('{{ var("reporting_currency") }}' as varchar) as reporting_currency,
+        case
+            when fx_rates.rate is null
+                then
+                    {{ raise_error("'no rate in fx_rates: ' || summed.currency || ', ' || summed.day") }}
+            else {{ converted('summed.amount', 'fx_rates.rate') }}
+        end as reporting_amount
+    from summed
+    left join fx_rates
+        on
+            summed.currency = fx_rates.currency
+            and {{ month_of('summed.day') }} = fx_rates.month
 
 )
 

@@ -14,6 +14,17 @@ reporting_day as (
 
 ),
 
+credits as (
+
+    select
+        invoice_id,
+        sum(total) as amount
+    from {{ ref('int_credit_notes') }}
+    where voided_at is null
+    group by invoice_id
+
+),
+
 dated as (
 
     select
@@ -22,8 +33,10 @@ dated as (
         {{ utc_day('invoices.due_at') }} as due_on,
         {{ utc_day('invoices.paid_at') }} as paid_on,
         {{ utc_day('coalesce(invoices.voided_at, invoices.marked_uncollectible_at)') }} as given_up_on,
+        coalesce(credits.amount, 0) as amount_credited,
         reporting_day.reporting_day
     from invoices
+    left join credits on invoices.invoice_id = credits.invoice_id
     cross join reporting_day
 
 ),
@@ -42,6 +55,7 @@ final as (
         amount_due,
         amount_paid,
         amount_remaining,
+        cast(amount_credited as bigint) as amount_credited,
         finalized_on,
         due_on,
         paid_on,
