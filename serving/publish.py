@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 from psycopg import sql
 
-from serving import ddl, holds, migrate, slices, verify, versions
+from serving import ddl, holds, migrate, rowcopy, slices, verify, versions
 from serving.contract import Column, TableContract, load_rollup_contracts
 from serving.session import session, take_turn
 from serving.tenants import UNATTRIBUTED, Tenant, homes, read_tenants
@@ -209,8 +209,12 @@ def _next_version(
         touched = rollup.touched(versions.stored_parts(cursor, contract, without=without), tenants)
         if not touched.num_rows:
             continue
-        changed[contract.name] = rollup.compare(versions.stored_slices(cursor, contract, touched))
-        versions.load_changes(cursor, contract, rollup.changed(), rollup.rows_changed())
+        versions.load_touched(cursor, contract, touched)
+        changed[contract.name] = rollup.compare(versions.stored_slices(cursor, contract))
+        versions.load_changed(cursor, contract, rollup.changed())
+        with rowcopy.ahead(rollup.rows_changed()) as rows:
+            versions.set_aside(cursor, contract, version, keep=contract is not DIRECTORY)
+            versions.load_incoming(cursor, contract, rows)
     failpoint("publish_after_load")
     written = {}
     for rollup in [*publication.rollups, publication.directory]:
@@ -222,7 +226,9 @@ def _next_version(
             if standing is not None and rollup is not publication.directory:
                 versions.note_created(cursor, contract, version)
         elif changed.get(contract.name):
-            written[contract.name] = versions.apply(cursor, contract, version, keep=contract is not DIRECTORY)
+            with rowcopy.ahead(rollup.parts_touched()) as parts:
+                written[contract.name] = versions.apply(cursor, contract)
+                versions.replace_parts(cursor, contract, parts)
         failpoint("publish_after_first_table")
     gained = sum(each.gained for name, each in written.items() if name != DIRECTORY.name)
     if written:
@@ -276,15 +282,11 @@ def _create(
     freeze: bool = False,
 ) -> versions.Written:
     """A table filled whole, and its hashes."""
-    rows = migrate.create_filled(
-        cursor,
-        rollup.contract,
-        name,
-        rollup.rows(tenants),
-        freeze=freeze,
-        on_loaded=lambda: failpoint("publish_after_load"),
-    )
-    versions.store_slices(cursor, rollup.contract, rollup.slice_arrays(tenants))
+    rows = migrate.create_filled(cursor, rollup.contract, name, rollup.rows(tenants), freeze=freeze)
+    failpoint("publish_after_load")
+    with rowcopy.ahead(rollup.parts(tenants)) as parts:
+        migrate.complete(cursor, rollup.contract, name)
+        versions.store_parts(cursor, rollup.contract, parts)
     return versions.Written(written=rows, gained=rows)
 
 

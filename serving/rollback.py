@@ -152,7 +152,9 @@ def _restore(cursor: Cursor, database: str, tenant: str | None) -> Restored:
     contracts = [_as_it_stands(cursor, name) for name in _rollups(cursor)]
     for contract in contracts:
         _bring_back(cursor, contract, step.target, tenant)
-        done = versions.apply(cursor, contract, version)
+        versions.set_aside(cursor, contract, version)
+        done = versions.apply(cursor, contract)
+        _bring_back_hashes(cursor, contract)
         rows, gained = rows + done.written + done.deleted, gained + done.gained
     concerned = [tenant] if tenant is not None else _tenants(cursor)
     then = cursor.execute(
@@ -191,6 +193,7 @@ def _bring_back(cursor: Cursor, contract: TableContract, target: int, tenant: st
         "incoming": versions.temporary("incoming", contract),
         "undo": ddl.undo(contract),
         "undo_slices": ddl.private(ddl.UNDO_SLICES),
+        "slices": ddl.private(ddl.SLICES),
         "columns": ddl.names(contract.column_names, of="kept"),
         "same_slice": versions.same_slice(contract, "kept", "changed"),
         "rollup": sql.Literal(contract.name),
@@ -199,14 +202,48 @@ def _bring_back(cursor: Cursor, contract: TableContract, target: int, tenant: st
     }
     for statement in (
         "create temporary table {changed} on commit drop as "
+        "select tenant_id, part, day, kept.hash, now.hash as was, version from ("
         "select distinct on (tenant_id, slice.day) tenant_id, part, slice.day, slice.hash, version "
         "from {undo_slices} cross join unnest(days, hashes) as slice (day, hash) "
         "where rollup = {rollup} and version > {target} and tenant_id = coalesce({tenant}::uuid, tenant_id) "
-        "order by tenant_id, slice.day, version",
+        "order by tenant_id, slice.day, version"
+        ") as kept left join ("
+        "select tenant_id, part, slice.day, slice.hash from {slices} "
+        "cross join unnest(days, hashes) as slice (day, hash) where rollup = {rollup} "
+        "and (tenant_id, part) in (select tenant_id, part from {undo_slices} where rollup = {rollup} "
+        "and version > {target})"
+        ") as now using (tenant_id, part, day)",
         "create temporary table {incoming} on commit drop as select {columns} from {undo} as kept "
         "join {changed} as changed on changed.version = kept.version and {same_slice}",
         "analyze {changed}",
         "analyze {incoming}",
+    ):
+        cursor.execute(sql.SQL(statement).format(**names))
+
+
+def _bring_back_hashes(cursor: Cursor, contract: TableContract) -> None:
+    """Put the hashes of the slices that changed in the place of those that stand."""
+    names = {
+        "changed": versions.temporary("changed", contract),
+        "slices": ddl.private(ddl.SLICES),
+        "rollup": sql.Literal(contract.name),
+    }
+    for statement in (
+        "insert into {slices} (rollup, tenant_id, part, hash, days, hashes) "
+        "select {rollup}, tenant_id, part, (mod(sum(hash::numeric + 9223372036854775808), 18446744073709551616) "
+        "- 9223372036854775808)::bigint, array_agg(day), array_agg(hash) from ("
+        "select tenant_id, part, slice.day, slice.hash from {slices} "
+        "cross join unnest(days, hashes) as slice (day, hash) where rollup = {rollup} "
+        "and (tenant_id, part) in (select tenant_id, part from {changed}) "
+        "and not exists (select from {changed} as changed "
+        "where changed.tenant_id = slices.tenant_id and changed.day = slice.day) "
+        "union all select tenant_id, part, day, hash from {changed} where hash is not null"
+        ") as every group by tenant_id, part on conflict (rollup, tenant_id, part) "
+        "do update set hash = excluded.hash, days = excluded.days, hashes = excluded.hashes",
+        "delete from {slices} using (select distinct tenant_id, part from {changed} where hash is null) as emptied "
+        "where rollup = {rollup} and slices.tenant_id = emptied.tenant_id and slices.part = emptied.part "
+        "and not exists (select from unnest(days) as stands (day) where not exists (select from {changed} as changed "
+        "where changed.tenant_id = slices.tenant_id and changed.day = stands.day and changed.hash is null))",
     ):
         cursor.execute(sql.SQL(statement).format(**names))
 

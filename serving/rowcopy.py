@@ -1,12 +1,13 @@
 """Rows between Arrow and PostgreSQL's binary COPY, whole columns at a time.
 
 A batch becomes one matrix of bytes, a line a row, values padded to their column's width; what pads and what is null is
-then left out. Reading goes the same way for rows of fixed width.
+then left out. Reading goes the same way for rows of fixed width, and for arrays of such values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +30,11 @@ _EPOCH_DAYS = 10_957
 """From 1970-01-01 to 2000-01-01, which PostgreSQL counts from."""
 _EPOCH_MICROSECONDS = _EPOCH_DAYS * 86_400_000_000
 _BATCH_ROWS = 65_536
+_HEADER_WORDS = 5
 _MATRIX_BYTES = 32 << 20
+_WIDTHS = {"uuid": "V16", "date": ">i4", "bigint": ">i8"}
+_ARRAYS = {"date[]": (1082, ">i4"), "bigint[]": (20, ">i8")}
+"""Arrays: the object id of an element's type, and its binary form."""
 _INTEGERS = {"smallint": ">i2", "integer": ">i4", "bigint": ">i8"}
 _DUCKDB = {
     "text": "varchar",
@@ -49,6 +54,25 @@ def typed(column: Column) -> str:
 def batches(relation: Any) -> Iterator[pa.RecordBatch]:
     """A DuckDB relation's rows, so many at a time as keep memory bounded."""
     yield from relation.to_arrow_reader(_BATCH_ROWS)
+
+
+@contextmanager
+def ahead(source: Iterator[pa.RecordBatch]) -> Iterator[Iterator[pa.RecordBatch]]:
+    """The same batches, each read by a thread before it is asked for, the first from now on.
+
+    Until they have been read to the end nothing else may be asked of their DuckDB connection.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(next, source, None)
+
+        def read() -> Iterator[pa.RecordBatch]:
+            batch = first.result()
+            while batch is not None:
+                following = pool.submit(next, source, None)
+                yield batch
+                batch = following.result()
+
+        yield read()
 
 
 def select_list(columns: Iterable[Column]) -> str:
@@ -90,16 +114,47 @@ def copy_in(
 
 
 def copy_out(cursor: Cursor, query: sql.Composable, columns: tuple[Column, ...]) -> pa.Table:
-    """The rows of a query whose columns are uuid, date and bigint and never null; uuids come as 16 bytes each."""
-    widths = {"uuid": "V16", "date": ">i4", "bigint": ">i8"}
+    """The rows of a query whose columns are uuid, date and bigint and never null; uuids come as 16 bytes each.
+
+    The last columns may be arrays without nulls, as long as each other and never empty: a row comes for each element.
+    """
+    single = [column for column in columns if column.type in _WIDTHS]
+    arrays = [column for column in columns if column.type not in _WIDTHS]
+    with cursor.copy(sql.SQL("copy ({}) to stdout (format binary)").format(query)) as copy:
+        pieces = [bytes(piece) for piece in copy]
+    pieces[0] = pieces[0].removeprefix(_SIGNATURE)
+    pieces[-1] = pieces[-1][: -len(_END)]
+    data = b"".join(pieces)
     row = np.dtype(
         [("fields", ">i2")]
-        + [part for n, each in enumerate(columns) for part in ((f"l{n}", ">i4"), (f"v{n}", widths[each.type]))]
+        + [part for n, each in enumerate(single) for part in ((f"l{n}", ">i4"), (f"v{n}", _WIDTHS[each.type]))]
     )
-    with cursor.copy(sql.SQL("copy ({}) to stdout (format binary)").format(query)) as copy:
-        data = b"".join(bytes(piece) for piece in copy)
-    rows = np.frombuffer(data, row, count=(len(data) - len(_SIGNATURE) - len(_END)) // row.itemsize, offset=19)
-    return pa.table({each.name: _received(each, rows[f"v{n}"]) for n, each in enumerate(columns)})
+    if not arrays:
+        rows = np.frombuffer(data, row)
+        return pa.table({each.name: _received(each, rows[f"v{n}"]) for n, each in enumerate(single)})
+    octets = np.frombuffer(data, np.uint8)
+    lengths = np.array([len(piece) for piece in pieces if piece], np.int64)  # the server sends a row a piece
+    at = np.cumsum(lengths) - lengths
+    sizes = [4 + np.dtype(_ARRAYS[each.type][1]).itemsize for each in arrays]
+    header = 4 * (1 + _HEADER_WORDS)
+    counts = (lengths - row.itemsize - header * len(arrays)) // sum(sizes)
+    rows = _at(octets, at, row)
+    found = {each.name: _received(each, np.repeat(rows[f"v{n}"], counts)) for n, each in enumerate(single)}
+    at = at + row.itemsize
+    within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    for each, size in zip(arrays, sizes, strict=True):
+        first = np.repeat(at + header + 4, counts) + size * within
+        element = Column(name=each.name, type=each.type.removesuffix("[]"))
+        found[each.name] = _received(element, _at(octets, first, np.dtype(_ARRAYS[each.type][1])))
+        at = at + header + size * counts
+    return pa.table(found)
+
+
+def _at(octets: Bytes, places: np.ndarray, kind: np.dtype[Any]) -> np.ndarray:
+    """What of one kind begins at each of these places."""
+    if not len(places):
+        return np.empty(0, kind)
+    return np.ascontiguousarray(octets[places[:, None] + np.arange(kind.itemsize)]).view(kind).reshape(-1)
 
 
 @contextmanager
@@ -157,6 +212,10 @@ def _lines(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[bytes
     """The batch as COPY's tuples, in pieces whose matrix stays small however long its longest text is."""
     if not batch.num_rows:
         return
+    if len(ends := _ends_of_runs(batch)) > 1:
+        for start, end in zip([0, *ends], ends, strict=False):
+            yield from _lines(batch.slice(start, end - start), columns)
+        return
     fields = [_Field(batch.column(n), column) for n, column in enumerate(columns)]
     width = 2 + sum(4 + field.width for field in fields)
     step = max(1, _MATRIX_BYTES // width)
@@ -175,6 +234,15 @@ def _lines(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[bytes
             kept[:, at + 4 : at + 4 + field.width] = np.arange(field.width) < field.lengths[:, None]
         at += 4 + field.width
     yield (matrix if kept is None else matrix[kept]).tobytes()
+
+
+def _ends_of_runs(batch: pa.RecordBatch) -> list[int]:
+    """Where rows end whose arrays are as long as those of the row before; without arrays, at the end."""
+    changes = np.zeros(batch.num_rows - 1, bool)
+    for array in batch.columns:
+        if pa.types.is_list(array.type):
+            changes |= np.diff(np.diff(np.asarray(array.offsets))) != 0
+    return [*map(int, np.flatnonzero(changes) + 1), batch.num_rows]
 
 
 class _Field:
@@ -209,8 +277,26 @@ def _bytes_of(array: pa.Array) -> tuple[Bytes, np.ndarray]:
     return data[places], lengths
 
 
+def _array(array: pa.ListArray, kind: str) -> Bytes:
+    """Lists, all of one length and without nulls, as PostgreSQL's arrays: a header, and each value's length."""
+    oid, form = _ARRAYS[kind]
+    rows, width = len(array), np.dtype(form).itemsize
+    offsets = np.asarray(array.offsets)
+    count = int(offsets[1] - offsets[0])
+    octets = np.empty((rows, _HEADER_WORDS * 4 + count * (4 + width)), np.uint8)
+    octets[:, : _HEADER_WORDS * 4] = np.array([1, 0, oid, count, 1], ">i4").view(np.uint8)
+    elements = octets[:, _HEADER_WORDS * 4 :].reshape(rows, count, 4 + width)
+    elements[:, :, :4] = np.array([width], ">i4").view(np.uint8)
+    values = _fixed(array.values[int(offsets[0]) : int(offsets[-1])], kind.removesuffix("[]"))
+    elements[:, :, 4:] = values.reshape(rows, count, width)
+    octets[:, _HEADER_WORDS * 4 :] = elements.reshape(rows, -1)
+    return octets
+
+
 def _fixed(array: pa.Array, kind: str) -> Bytes:
     rows = len(array)
+    if kind in _ARRAYS:
+        return _array(array, kind)
     if kind.startswith("numeric"):
         return _numeric(array)
     if kind == "boolean":

@@ -26,10 +26,19 @@ NO_DAY = "0001-01-01"
 """The day, and the month, of slices that hold all rows of a tenant."""
 PART = (Column(name=TENANT, type="uuid"), Column(name="part", type="date"))
 PART_HASH = (*PART, Column(name="hash", type="bigint"))
-SLICE = (*PART, Column(name="day", type="date"), Column(name="hash", type="bigint"))
+PART_ARRAYS = (*PART_HASH, Column(name="days", type="date[]"), Column(name="hashes", type="bigint[]"))
+CHANGED = (
+    *PART,
+    Column(name="day", type="date"),
+    Column(name="hash", type="bigint"),
+    Column(name="was", type="bigint"),
+)
+SLICE = CHANGED[:-1]
 
 _SUM = "(sum(h)::hugeint % 18446744073709551616 - 9223372036854775808)::bigint"
-_TEXT = "lower(hex(tenant_id))::uuid::varchar"
+_SUM_OF_SLICES = _SUM.replace("sum(h)::hugeint", "sum(hash::hugeint + 9223372036854775808)")
+# Rows of a tenant whose id is no uuid are in the warehouse too, and are not published.
+_ID = "try(unhex(replace(tenant, '-', '')))"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +50,13 @@ class Rollup:
     relation: str
     alias: str = ""
 
-    @property
-    def _parts(self) -> str:
-        return self._temporary("parts")
-
-    @property
-    def _changed(self) -> str:
-        return self._temporary("changed")
-
-    def _temporary(self, what: str) -> str:
+    def _name(self, what: str) -> str:
         return f"temp.{quote(f'{what}_{self.alias}{self.contract.name}')}"
+
+    def _make(self, what: str, query: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
+        """Keep what a query finds until it is made again, or the connection ends."""
+        name = self._name(what).removeprefix("temp.")
+        return self._run(f"create or replace temp table {name} as {query}", parameters)
 
     @property
     def _day(self) -> str:
@@ -58,48 +64,54 @@ class Rollup:
 
     def measure(self) -> dict[str, int]:
         """Hash every part; how many rows each tenant has. Raises TailraceError when the table does not fit."""
-        self._run(
-            f"create or replace temp table {self._parts.removeprefix('temp.')} as "
-            f"select tenant, part, {_SUM} as hash, count(*) as rows from ({self._hashed()}) group by all"
+        self._make(
+            "parts",
+            f"select *, {_ID} as tenant_id from (select tenant, part, {_SUM} as hash, count(*) as rows "
+            f"from ({self._hashed()}) group by all)",
         )
-        return dict(self._run(f"select tenant, sum(rows)::bigint from {self._parts} group by all").fetchall())
+        return dict(self._run(f"select tenant, sum(rows)::bigint from {self._name('parts')} group by all").fetchall())
 
     def touched(self, stored: pa.Table, tenants: Collection[str]) -> pa.Table:
         """The parts of ``tenants`` that differ from those published, which are given as ``PART_HASH``."""
         self.connection.register("stored_parts", stored)
-        self._run(
-            f"create or replace temp table {self._temporary('touched').removeprefix('temp.')} as "
-            "select tenant, part, new.hash is not null as present "
-            f"from (select tenant, part, hash from {self._parts} where tenant in "
-            "(select unnest($tenants::varchar[]))) as new "
-            f"full join (select {_TEXT} as tenant, part, hash from stored_parts) as old using (tenant, part) "
-            "where new.hash is distinct from old.hash",
+        self._make(
+            "touched",
+            "select tenant, tenant_id, part, new.hash is not null as present "
+            f"from (from {self._name('parts')} where tenant in (select unnest($tenants::varchar[]))) as new "
+            "full join stored_parts as old using (tenant_id, part) where new.hash is distinct from old.hash",
             {"tenants": list(tenants)},
         )
         self.connection.unregister("stored_parts")
-        query = f"select unhex(replace(tenant, '-', '')) as tenant_id, part from {self._temporary('touched')}"
-        return self.connection.sql(query).to_arrow_table()
+        return self.connection.sql(f"select tenant_id, part from {self._name('touched')}").to_arrow_table()
+
+    def hash_touched(self) -> None:
+        """Hash every slice of the parts touched."""
+        # Rows of a tenant that is not to be published here may well be in the warehouse.
+        touched = f"(from {self._name('touched')} where present) as touched"
+        first, last = self._run(f"select min(part), max(part) from {touched}").fetchone() or (None, None)
+        self._make(
+            "fresh",
+            f"select *, {_ID} as tenant_id from (select tenant, part, day, {_SUM} as hash from ({self._hashed()} "
+            f"where {self._day} >= $first::date and {self._day} < $last::date + interval 1 month) as every "
+            f"semi join {touched} using (tenant, part) group by all)",
+            {"first": first, "last": last},
+        )
 
     def compare(self, stored: pa.Table) -> int:
         """Find the slices that differ in the parts touched, given those published as ``SLICE``; how many."""
+        self.hash_touched()
         self.connection.register("stored_slices", stored)
-        # Rows of a tenant that is not to be published here may well be in the warehouse.
-        touched = f"(from {self._temporary('touched')} where present) as touched"
-        found = self._run(
-            f"create or replace temp table {self._changed.removeprefix('temp.')} as "
-            "select tenant, part, day, new.hash from "
-            f"(select tenant, part, day, {_SUM} as hash from ({self._hashed()}) as every "
-            f"semi join {touched} using (tenant, part) group by all) as new "
-            f"full join (select {_TEXT} as tenant, part, day, hash from stored_slices) as old "
-            "using (tenant, part, day) "
-            "where new.hash is distinct from old.hash"
+        found = self._make(
+            "changed",
+            f"select tenant, tenant_id, part, day, new.hash, old.hash as was from {self._name('fresh')} as new "
+            "full join stored_slices as old using (tenant_id, part, day) where new.hash is distinct from old.hash",
         ).fetchone()
         self.connection.unregister("stored_slices")
         return int(found[0]) if found else 0
 
     def changed(self) -> Iterator[pa.RecordBatch]:
-        """The slices found different, as ``SLICE``; the hash of one that is gone is null."""
-        query = f"select unhex(replace(tenant, '-', '')) as tenant_id, part, day, hash from {self._changed}"
+        """The slices found different, as ``CHANGED``; the hash of one that is gone, or was not there, is null."""
+        query = f"select tenant_id, part, day, hash, was from {self._name('changed')} order by all"
         return rowcopy.batches(self.connection.sql(query))
 
     def rows_changed(self) -> Iterator[pa.RecordBatch]:
@@ -107,10 +119,14 @@ class Rollup:
         return rowcopy.batches(
             self.connection.sql(
                 f"select {rowcopy.select_list(self.contract.columns)} from {self.relation} as source "
-                f"semi join (from {self._changed} where hash is not null) as changed "
+                f"semi join (from {self._name('changed')} where hash is not null) as changed "
                 f"on source.{quote(TENANT)}::varchar = changed.tenant and {self._of('source')} = changed.day"
             )
         )
+
+    def parts_touched(self) -> Iterator[pa.RecordBatch]:
+        """The parts touched that are not gone, once their slices are hashed, as ``PART_ARRAYS``."""
+        return self._arrays(self._name("fresh"))
 
     def rows(self, tenants: Collection[str]) -> Iterator[pa.RecordBatch]:
         """All rows of these tenants."""
@@ -122,23 +138,22 @@ class Rollup:
             )
         )
 
-    def slice_arrays(self, tenants: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Parts, their hash, and their slices' days and hashes as arrays in Postgres' text form.
+    def parts(self, tenants: Collection[str]) -> Iterator[pa.RecordBatch]:
+        """All parts of these tenants, as ``PART_ARRAYS``."""
+        return self._arrays(
+            f"(select {_ID} as tenant_id, part, day, {_SUM} as hash from ({self._hashed()}) as every "
+            "where tenant in (select unnest($tenants::varchar[])) group by tenant, part, day)",
+            {"tenants": list(tenants)},
+        )
 
-        Those of ``tenants``, or, of everybody's, those that were found touched.
-        """
-        # Both aggregates see a group's rows in one order, whichever; sorting each of them costs more than all the rest.
-        chosen = f"semi join {self._temporary('touched')} using (tenant, part)"
-        if tenants is not None:
-            chosen = "where tenant in (select unnest($tenants::varchar[]))"
+    def _arrays(self, found: str, parameters: dict[str, Any] | None = None) -> Iterator[pa.RecordBatch]:
+        # Both lists see a part's slices in one order, whichever; sorting them costs more than all the rest. Parts with
+        # as many slices come together, for they go to Postgres in one piece.
         return rowcopy.batches(
             self.connection.sql(
-                f"with slices as (select tenant, part, day, {_SUM} as hash from ({self._hashed()}) as every "
-                f"{chosen} group by all) select unhex(replace(tenant, '-', '')) as tenant_id, part, parts.hash, "
-                "'{' || string_agg(day::varchar, ',') || '}' as days, "
-                "'{' || string_agg(slices.hash::varchar, ',') || '}' as hashes "
-                f"from slices join {self._parts} as parts using (tenant, part) group by all",
-                params={"tenants": list(tenants)} if tenants is not None else None,
+                f"select tenant_id, part, {_SUM_OF_SLICES} as hash, list(day) as days, list(hash) as hashes "
+                f"from {found} as slices group by tenant_id, part order by count(*), tenant_id, part",
+                params=parameters,
             )
         )
 

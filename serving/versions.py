@@ -18,9 +18,11 @@ from serving.contract import TENANT, Column, TableContract
 
 Cursor = ddl.Cursor
 
+_WHOLE = "select ctid as place, {columns} from {target} as published where {same_slice}"
+# Where nothing may be pulled out of the subquery, it is one look into the index for each slice.
+_BY_INDEX = f"{_WHOLE} offset 0"
 KEPT = 5
 """Versions whose replaced rows are kept, and so how far back a rollback can go."""
-_ARRAYS = (*slices.PART_HASH, Column(name="days", type="text"), Column(name="hashes", type="text"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,50 +75,59 @@ def known(cursor: Cursor, contract: TableContract) -> bool:
 
 def stored_parts(cursor: Cursor, contract: TableContract, *, without: Iterable[str] = ()) -> pa.Table:
     """The hash of every part that is published, as ``slices.PART_HASH``, but for those of tenants ``without``."""
-    query = sql.SQL("select tenant_id, part, hash from {} where rollup = {} and tenant_id <> all ({}::uuid[])").format(
-        ddl.private(ddl.SLICES), contract.name, list(without)
-    )
-    return rowcopy.copy_out(cursor, query, slices.PART_HASH)
-
-
-def stored_slices(cursor: Cursor, contract: TableContract, touched: pa.Table) -> pa.Table:
-    """The hashes of the slices published in the parts touched, as ``slices.SLICE``."""
-    _temporary(cursor, "touched", contract, slices.PART, touched.to_batches())
     query = sql.SQL(
-        "select tenant_id, part, slice.day, slice.hash from {slices} join {touched} using (tenant_id, part) "
-        "cross join unnest(days, hashes) as slice (day, hash) where rollup = {rollup}"
+        "select tenant_id, array_agg(part), array_agg(hash) from {} "
+        "where rollup = {} and tenant_id <> all ({}::uuid[]) group by tenant_id"
+    ).format(ddl.private(ddl.SLICES), contract.name, list(without))
+    columns = (slices.PART[0], *slices.PART_ARRAYS[-2:])
+    return rowcopy.copy_out(cursor, query, columns).rename_columns([column.name for column in slices.PART_HASH])
+
+
+def load_touched(cursor: Cursor, contract: TableContract, touched: pa.Table) -> None:
+    """Bring the parts touched into a temporary table."""
+    _temporary(cursor, "touched", contract, slices.PART, touched.to_batches())
+
+
+def stored_slices(cursor: Cursor, contract: TableContract) -> pa.Table:
+    """The hashes of the slices published in the parts touched, as ``slices.SLICE``."""
+    query = sql.SQL(
+        "select tenant_id, part, days, hashes from {slices} join {touched} using (tenant_id, part) "
+        "where rollup = {rollup}"
     ).format(slices=ddl.private(ddl.SLICES), touched=temporary("touched", contract), rollup=contract.name)
-    return rowcopy.copy_out(cursor, query, slices.SLICE)
+    columns = (*slices.PART, *slices.PART_ARRAYS[-2:])
+    return rowcopy.copy_out(cursor, query, columns).rename_columns([column.name for column in slices.SLICE])
 
 
-def drop_slices(cursor: Cursor, contract: TableContract, touched: pa.Table) -> None:
-    """Forget the hashes of these parts."""
-    _temporary(cursor, "wrong", contract, slices.PART, touched.to_batches())
+def replace_parts(cursor: Cursor, contract: TableContract, parts: Iterable[pa.RecordBatch]) -> None:
+    """Put these hashes in the place of those of the parts touched."""
     cursor.execute(
         sql.SQL(
-            "delete from {slices} using {wrong} as wrong where rollup = {rollup} "
-            "and slices.tenant_id = wrong.tenant_id and slices.part = wrong.part"
-        ).format(slices=ddl.private(ddl.SLICES), wrong=temporary("wrong", contract), rollup=contract.name)
+            "delete from {slices} using {touched} as touched where rollup = {rollup} "
+            "and slices.tenant_id = touched.tenant_id and slices.part = touched.part"
+        ).format(slices=ddl.private(ddl.SLICES), touched=temporary("touched", contract), rollup=contract.name)
     )
+    store_parts(cursor, contract, parts)
 
 
-def load_changes(
-    cursor: Cursor, contract: TableContract, changed: Iterable[pa.RecordBatch], rows: Iterable[pa.RecordBatch]
-) -> None:
-    """Bring the slices that changed, and their rows, into temporary tables for ``apply``."""
-    _temporary(cursor, "changed", contract, slices.SLICE, changed)
-    _temporary(cursor, "incoming", contract, contract.columns, rows)
-
-
-def store_slices(cursor: Cursor, contract: TableContract, arrays: Iterable[pa.RecordBatch]) -> None:
-    """The hashes of a rollup that was published as a whole."""
-    _temporary(cursor, "arrays", contract, _ARRAYS, arrays)
+def store_parts(cursor: Cursor, contract: TableContract, parts: Iterable[pa.RecordBatch]) -> None:
+    """The hashes of parts of which there were none."""
+    _temporary(cursor, "parts", contract, slices.PART_ARRAYS, parts)
     cursor.execute(
         sql.SQL(
             "insert into {slices} (rollup, tenant_id, part, hash, days, hashes) "
-            "select {rollup}, tenant_id, part, hash, days::date[], hashes::bigint[] from {arrays}"
-        ).format(slices=ddl.private(ddl.SLICES), rollup=contract.name, arrays=temporary("arrays", contract))
+            "select {rollup}, tenant_id, part, hash, days, hashes from {parts}"
+        ).format(slices=ddl.private(ddl.SLICES), rollup=contract.name, parts=temporary("parts", contract))
     )
+
+
+def load_changed(cursor: Cursor, contract: TableContract, changed: Iterable[pa.RecordBatch]) -> None:
+    """Bring the slices that changed into a temporary table, for ``set_aside`` and ``apply``."""
+    _temporary(cursor, "changed", contract, slices.CHANGED, changed)
+
+
+def load_incoming(cursor: Cursor, contract: TableContract, rows: Iterable[pa.RecordBatch]) -> None:
+    """Bring the rows of the slices that changed into a temporary table, for ``apply``."""
+    _temporary(cursor, "incoming", contract, contract.columns, rows)
 
 
 def note_created(cursor: Cursor, contract: TableContract, version: int) -> None:
@@ -134,83 +145,91 @@ def note_created(cursor: Cursor, contract: TableContract, version: int) -> None:
     )
 
 
-def apply(cursor: Cursor, contract: TableContract, version: int, *, keep: bool = True) -> Written:
-    """Replace the slices in ``changed`` by the rows in ``incoming``; a row that stays the same is not touched.
-
-    With ``keep``, what stood before is kept for putting it back.
-    """
+def set_aside(cursor: Cursor, contract: TableContract, version: int, *, keep: bool = True) -> None:
+    """Find the rows that stand in the slices in ``changed``, for ``apply``; ``keep`` them for putting them back."""
     names = {
         "target": ddl.table(contract.name),
         "undo": ddl.undo(contract),
         "undo_slices": ddl.private(ddl.UNDO_SLICES),
-        "slices": ddl.private(ddl.SLICES),
         "changed": temporary("changed", contract),
-        "incoming": temporary("incoming", contract),
+        "standing": temporary("standing", contract),
         "columns": ddl.names(contract.column_names),
-        "of_published": ddl.names(contract.column_names, of="published"),
-        "key": ddl.names(contract.key),
         "same_slice": same_slice(contract, "published", "changed"),
-        "same_key": sql.SQL("({}) = ({})").format(
-            ddl.names(contract.key, of="published"), ddl.names(contract.key, of="incoming")
-        ),
-        "same": sql.SQL("row({}) is not distinct from row({})").format(
-            ddl.names(contract.column_names, of="published"), ddl.names(contract.column_names, of="incoming")
-        ),
         "version": sql.Literal(version),
         "rollup": sql.Literal(contract.name),
-        "update": _update(contract),
+    }
+    found = sql.SQL(_BY_INDEX if _few(cursor, contract) else _WHOLE).format(**names)
+    statements = [
+        "create temporary table {standing} on commit drop as "
+        "select published.* from {changed} as changed cross join lateral ({found}) as published"
+    ]
+    if keep:
+        statements += [
+            "insert into {undo} (version, {columns}) select {version}, {columns} from {standing}",
+            "insert into {undo_slices} (version, rollup, tenant_id, part, days, hashes) select {version}, {rollup}, "
+            "tenant_id, part, array_agg(day), array_agg(was) from {changed} group by tenant_id, part",
+        ]
+    for statement in statements:
+        cursor.execute(sql.SQL(statement).format(found=found, **names))
+
+
+def apply(cursor: Cursor, contract: TableContract) -> Written:
+    """Replace what was set aside by the rows in ``incoming``; a row that stays the same is not touched.
+
+    The hashes are the caller's to replace.
+    """
+    names = {
+        "target": ddl.table(contract.name),
+        "incoming": temporary("incoming", contract),
+        "standing": temporary("standing", contract),
+        "columns": ddl.names(contract.column_names),
+        "key": ddl.names(contract.key),
+        "same_key": sql.SQL("({}) = ({})").format(
+            ddl.names(contract.key, of="standing"), ddl.names(contract.key, of="incoming")
+        ),
+        "same": sql.SQL("row({}) is not distinct from row({})").format(
+            ddl.names(contract.column_names, of="standing"), ddl.names(contract.column_names, of="incoming")
+        ),
+        "values": sql.SQL(", ").join(
+            sql.SQL("{} = incoming.{}").format(sql.Identifier(each), sql.Identifier(each)) for each in contract.values
+        ),
     }
 
     def run(query: str) -> int:
         return cursor.execute(sql.SQL(query).format(**names)).rowcount
 
-    if keep:
-        run(
-            "insert into {undo} (version, {columns}) select {version}, {of_published} from {changed} as changed "
-            "join {target} as published on {same_slice}"
-        )
-        run(
-            "insert into {undo_slices} (version, rollup, tenant_id, part, days, hashes) "
-            "select {version}, {rollup}, tenant_id, part, array_agg(day order by day), "
-            "array_agg(old.hash order by day) from {changed} as changed left join ("
-            "select tenant_id, part, slice.day, slice.hash from {slices} "
-            "cross join unnest(days, hashes) as slice (day, hash) where rollup = {rollup} "
-            "and (tenant_id, part) in (select tenant_id, part from {changed})"
-            ") as old using (tenant_id, part, day) group by tenant_id, part"
-        )
+    run("create unique index on {incoming} ({key})")  # which a rollup that breaks its key fails at
     deleted = run(
-        "delete from {target} as published using {changed} as changed where {same_slice} "
+        "delete from {target} as published using {standing} as standing where published.ctid = place "
         "and not exists (select from {incoming} as incoming where {same_key})"
     )
-    counted = cursor.execute(
+    updated = 0
+    if contract.values:
+        updated = run(
+            "update {target} as published set {values} from {standing} as standing join {incoming} as incoming "
+            "on {same_key} and not {same} where published.ctid = place"
+        )
+    added = run(
+        "insert into {target} ({columns}) select {columns} from {incoming} as incoming "
+        "where not exists (select from {standing} as standing where {same_key})"
+    )
+    return Written(written=updated + added, deleted=deleted, gained=added - deleted)
+
+
+def _few(cursor: Cursor, contract: TableContract) -> bool:
+    """Whether so few slices changed that finding their rows by the index is cheaper than reading the whole table.
+
+    PostgreSQL cannot know, as no statistics of the columns are kept.
+    """
+    if contract.day is not None and contract.key[1] != contract.day:
+        return False
+    row = cursor.execute(
         sql.SQL(
-            "with written as (insert into {target} ({columns}) select {columns} from {incoming} as incoming "
-            "where not exists (select from {target} as published where {same_key} and {same}) "
-            "on conflict ({key}) do {update} returning (xmax = 0) as added) "
-            "select count(*), count(*) filter (where added) from written"
-        ).format(**names)
+            "select (select count(*) from {}) * 10 < (select reltuples from pg_class where oid = to_regclass(%s))"
+        ).format(temporary("changed", contract)),
+        [f"{ddl.SCHEMA}.{contract.name}"],
     ).fetchone()
-    written, added = counted or (0, 0)
-    run(
-        "insert into {slices} (rollup, tenant_id, part, hash, days, hashes) "
-        "select {rollup}, tenant_id, part, (mod(sum(hash::numeric + 9223372036854775808), 18446744073709551616) "
-        "- 9223372036854775808)::bigint, array_agg(day order by day), array_agg(hash order by day) from ("
-        "select tenant_id, part, slice.day, slice.hash from {slices} "
-        "cross join unnest(days, hashes) as slice (day, hash) where rollup = {rollup} "
-        "and (tenant_id, part) in (select tenant_id, part from {changed}) "
-        "and not exists (select from {changed} as changed "
-        "where changed.tenant_id = slices.tenant_id and changed.day = slice.day) "
-        "union all select tenant_id, part, day, hash from {changed} where hash is not null"
-        ") as every group by tenant_id, part on conflict (rollup, tenant_id, part) "
-        "do update set hash = excluded.hash, days = excluded.days, hashes = excluded.hashes"
-    )
-    run(
-        "delete from {slices} using (select distinct tenant_id, part from {changed} where hash is null) as emptied "
-        "where rollup = {rollup} and slices.tenant_id = emptied.tenant_id and slices.part = emptied.part "
-        "and not exists (select from unnest(days) as stands (day) where not exists (select from {changed} as changed "
-        "where changed.tenant_id = slices.tenant_id and changed.day = stands.day and changed.hash is null))"
-    )
-    return Written(written=written, deleted=deleted, gained=added - deleted)
+    return bool(row and row[0])
 
 
 def record(
@@ -260,12 +279,12 @@ def _temporary(
 ) -> None:
     """A temporary table that the commit, or the death of this session, removes."""
     name = temporary(what, contract)
+    cursor.execute(sql.SQL("drop table if exists {}").format(name))
     definitions = sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(column.name), ddl.type_of(column)) for column in columns
     )
     cursor.execute(sql.SQL("create temporary table {} ({}) on commit drop").format(name, definitions))
     rowcopy.copy_in(cursor, name, columns, rows)
-    cursor.execute(sql.SQL("analyze {}").format(name))
 
 
 def same_slice(contract: TableContract, rows: str, changed: str) -> sql.Composable:
@@ -274,13 +293,3 @@ def same_slice(contract: TableContract, rows: str, changed: str) -> sql.Composab
     if contract.day is None:
         return same
     return sql.SQL("{} and {} = {}").format(same, sql.Identifier(rows, contract.day), sql.Identifier(changed, "day"))
-
-
-def _update(contract: TableContract) -> sql.Composable:
-    if not contract.values:
-        return sql.SQL("nothing")
-    return sql.SQL("update set {}").format(
-        sql.SQL(", ").join(
-            sql.SQL("{} = excluded.{}").format(sql.Identifier(each), sql.Identifier(each)) for each in contract.values
-        )
-    )
