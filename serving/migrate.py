@@ -82,12 +82,19 @@ def survey(cursor: Cursor, contracts: Iterable[TableContract]) -> Survey:
     return Survey(missing=tuple(missing), rebuild=tuple(rebuild), added=tuple(added), described=tuple(described))
 
 
-def in_place(connection: psycopg.Connection[Any], contracts: list[TableContract]) -> list[str]:
-    """Add columns, and describe, in transactions of their own; returns what was done. No transaction may be open."""
+def in_place(
+    connection: psycopg.Connection[Any], contracts: list[TableContract], *, once: Callable[[], object] = lambda: None
+) -> list[str]:
+    """Add columns, and describe, in transactions of their own; returns what was done. No transaction may be open.
+
+    Nothing is changed before ``once`` has returned.
+    """
     with connection.transaction(), connection.cursor() as cursor:
         found = survey(cursor, contracts)
         old_publications = ddl.exists(cursor, ddl.PUBLICATIONS) and not ddl.exists(cursor, ddl.HOLDS)
     done = []
+    if found.added or found.described or old_publications:
+        once()
     if found.added or old_publications:
 
         def add() -> None:

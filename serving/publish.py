@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -115,45 +116,55 @@ def publish(
         slices.Rollup(connection=warehouse, contract=each, relation=".".join(map(quote, each.source)))
         for each in contracts
     ]
-    counts = {rollup.contract.name: rollup.measure() for rollup in rollups}
-    unattributed = {name: _count_unpublished(name, rows, tenants) for name, rows in counts.items()}
     published: list[DatabasePublished] = []
     shared = next(iter(databases))
-    for database, dsn in databases.items():
-        residents = [tenant for tenant, where in home.items() if where == database]
-        # The shared database knows where everyone is, so that a reader can be sent on to a silo.
-        listed = list(home) if database == shared else residents
-        publication = _Publication(
-            rollups=rollups,
-            counts=counts,
-            residents=residents,
-            directory=_directory(warehouse, [(tenant, tenants[tenant].name, home[tenant]) for tenant in listed]),
-            listed=listed,
-            run_id=run_id,
-            as_of=as_of,
-            verify=verify,
-        )
-        published.append(_publish_database(database, dsn, publication))
-        failpoint("publish_after_commit")
-        if progress is not None:
-            progress(_describe(published[-1]))
+    # What the warehouse holds is found out by a thread, while Postgres is asked for what stands.
+    with ThreadPoolExecutor(1) as finding:
+        measured = finding.submit(_measure, rollups, tenants)
+        for database, dsn in databases.items():
+            residents = [tenant for tenant, where in home.items() if where == database]
+            # The shared database knows where everyone is, so that a reader can be sent on to a silo.
+            listed = list(home) if database == shared else residents
+            entries = [(tenant, tenants[tenant].name, home[tenant]) for tenant in listed]
+            publication = _Publication(
+                rollups=rollups,
+                measured=measured,
+                residents=residents,
+                listing=finding.submit(_directory, warehouse, entries),
+                listed=listed,
+                run_id=run_id,
+                as_of=as_of,
+                verify=verify,
+            )
+            published.append(_publish_database(database, dsn, publication))
+            failpoint("publish_after_commit")
+            if progress is not None:
+                progress(_describe(published[-1]))
     return PublishReport(
         run_id=run_id,
         as_of=as_of,
         seconds=time.monotonic() - started,
         databases=tuple(published),
-        unattributed=unattributed,
+        unattributed=measured.result().unattributed,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """``counts``: rollup → tenant → rows in the warehouse. ``unattributed``: rollup → rows of no tenant."""
+
+    counts: dict[str, dict[str, int]]
+    unattributed: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Publication:
-    """What one database is to hold. ``counts``: rollup → tenant → rows in the warehouse."""
+    """What one database is to hold. ``measured`` and ``listing`` may still be under way."""
 
     rollups: list[slices.Rollup]
-    counts: dict[str, dict[str, int]]
+    measured: Future[_Measured]
     residents: list[str]
-    directory: slices.Rollup
+    listing: Future[slices.Rollup]
     listed: list[str]
     run_id: str
     as_of: datetime
@@ -163,9 +174,23 @@ class _Publication:
     def contracts(self) -> list[TableContract]:
         return [*(rollup.contract for rollup in self.rollups), DIRECTORY]
 
+    def tables(self) -> list[slices.Rollup]:
+        """The rollups and the directory, once they are measured. Raises TailraceError where that failed."""
+        self.measured.result()
+        return [*self.rollups, self.listing.result()]
+
     def rows(self, contract: TableContract) -> int:
         """Rows of the residents in the warehouse."""
-        return sum(self.counts[contract.name].get(tenant, 0) for tenant in self.residents)
+        counts = self.measured.result().counts[contract.name]
+        return sum(counts.get(tenant, 0) for tenant in self.residents)
+
+
+def _measure(rollups: list[slices.Rollup], tenants: dict[str, Tenant]) -> _Measured:
+    counts = {rollup.contract.name: rollup.measure() for rollup in rollups}
+    return _Measured(
+        counts=counts,
+        unattributed={name: _count_unpublished(name, rows, tenants) for name, rows in counts.items()},
+    )
 
 
 def _directory(warehouse: duckdb.DuckDBPyConnection, rows: list[tuple[str, str, str]]) -> slices.Rollup:
@@ -180,7 +205,7 @@ def _directory(warehouse: duckdb.DuckDBPyConnection, rows: list[tuple[str, str, 
 def _publish_database(database: str, dsn: str, publication: _Publication) -> DatabasePublished:
     """One database's publish: changes of tables that stand first, then everything else in one transaction."""
     with session(database, dsn) as connection:
-        migrations = migrate.in_place(connection, publication.contracts)
+        migrations = migrate.in_place(connection, publication.contracts, once=publication.tables)
         failpoint("publish_after_migrate")
         with connection.transaction(), connection.cursor() as cursor:
             return _next_version(cursor, database, publication, migrations)
@@ -199,31 +224,31 @@ def _next_version(
     version = standing.version + 1 if standing else 1
     changed: dict[str, int] = {}
     mended: dict[str, int] = {}
-    for rollup in [*publication.rollups, publication.directory]:
+    stands = [contract for contract in publication.contracts if contract not in found.missing]
+    doubtful = [contract for contract in stands if publication.verify or not versions.known(cursor, contract)]
+    if doubtful:
+        for rollup in publication.tables():
+            if rollup.contract in doubtful:
+                mended[rollup.contract.name] = verify.correct_hashes(cursor, rollup)
+    stored = {
+        contract.name: versions.stored_parts(cursor, contract, without=_concerned(publication, contract, held)[1])
+        for contract in stands
+    }
+    for rollup in publication.tables():
         contract = rollup.contract
         if contract in found.missing:
             continue
-        if publication.verify or not versions.known(cursor, contract):
-            mended[contract.name] = verify.correct_hashes(cursor, rollup)
-        tenants, without = _concerned(publication, rollup, held)
-        touched = rollup.touched(versions.stored_parts(cursor, contract, without=without), tenants)
-        if not touched.num_rows:
-            continue
-        versions.load_touched(cursor, contract, touched)
-        changed[contract.name] = rollup.compare(versions.stored_slices(cursor, contract))
-        versions.load_changed(cursor, contract, rollup.changed())
-        with rowcopy.ahead(rollup.rows_changed()) as rows:
-            versions.set_aside(cursor, contract, version, keep=contract is not DIRECTORY)
-            versions.load_incoming(cursor, contract, rows)
+        tenants, _ = _concerned(publication, contract, held)
+        changed[contract.name] = _load(cursor, rollup, version, stored[contract.name], tenants)
     failpoint("publish_after_load")
     written = {}
-    for rollup in [*publication.rollups, publication.directory]:
+    for rollup in publication.tables():
         contract = rollup.contract
         if contract in found.missing:
-            tenants, _ = _concerned(publication, rollup, held)
+            tenants, _ = _concerned(publication, contract, held)
             written[contract.name] = _create(cursor, rollup, ddl.table(contract.name), tenants)
             migrations.append(f"created {contract.name}")
-            if standing is not None and rollup is not publication.directory:
+            if standing is not None and contract is not DIRECTORY:
                 versions.note_created(cursor, contract, version)
         elif changed.get(contract.name):
             with rowcopy.ahead(rollup.parts_touched()) as parts:
@@ -264,11 +289,31 @@ def _next_version(
     )
 
 
+def _load(cursor: ddl.Cursor, rollup: slices.Rollup, version: int, stored: pa.Table, tenants: list[str]) -> int:
+    """Find what differs from the parts ``stored`` and load it beside what stands; how many slices."""
+    contract = rollup.contract
+    touched = rollup.touched(stored, tenants)
+    if not touched.num_rows:
+        return 0
+    with ThreadPoolExecutor(1) as finding:
+        hashing = finding.submit(rollup.hash_touched)
+        versions.load_touched(cursor, contract, touched)
+        published = versions.stored_slices(cursor, contract)
+        hashing.result()
+    changed = rollup.compare(published)
+    if changed:
+        versions.load_changed(cursor, contract, rollup.changed())
+        with rowcopy.ahead(rollup.rows_changed()) as rows:
+            versions.set_aside(cursor, contract, version, keep=contract is not DIRECTORY)
+            versions.load_incoming(cursor, contract, rows)
+    return changed
+
+
 def _concerned(
-    publication: _Publication, rollup: slices.Rollup, held: Collection[str]
+    publication: _Publication, contract: TableContract, held: Collection[str]
 ) -> tuple[list[str], Collection[str]]:
     """Whose rows of a table are to be as in the warehouse, and whose are to stay whatever they are."""
-    if rollup is publication.directory:
+    if contract is DIRECTORY:
         return publication.listed, ()
     return [tenant for tenant in publication.residents if tenant not in held], held
 
@@ -308,8 +353,8 @@ def _rebuild(
     version = migrate.create_next_publications(cursor, run_id=publication.run_id, as_of=publication.as_of, rows=rows)
     migrate.forget_everything(cursor, [rollup.contract for rollup in publication.rollups])
     written = {}
-    for rollup in [*publication.rollups, publication.directory]:
-        tenants, _ = _concerned(publication, rollup, ())
+    for rollup in publication.tables():
+        tenants, _ = _concerned(publication, rollup.contract, ())
         name = rollup.contract.name
         written[name] = _create(cursor, rollup, migrate.following(name), tenants, freeze=True)
         failpoint("publish_after_first_table")

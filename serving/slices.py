@@ -98,8 +98,10 @@ class Rollup:
         )
 
     def compare(self, stored: pa.Table) -> int:
-        """Find the slices that differ in the parts touched, given those published as ``SLICE``; how many."""
-        self.hash_touched()
+        """Find the slices that differ in the parts touched, which are hashed, given those published as ``SLICE``.
+
+        Returns how many.
+        """
         self.connection.register("stored_slices", stored)
         found = self._make(
             "changed",

@@ -90,10 +90,7 @@ def load_touched(cursor: Cursor, contract: TableContract, touched: pa.Table) -> 
 
 def stored_slices(cursor: Cursor, contract: TableContract) -> pa.Table:
     """The hashes of the slices published in the parts touched, as ``slices.SLICE``."""
-    query = sql.SQL(
-        "select tenant_id, part, days, hashes from {slices} join {touched} using (tenant_id, part) "
-        "where rollup = {rollup}"
-    ).format(slices=ddl.private(ddl.SLICES), touched=temporary("touched", contract), rollup=contract.name)
+    query = sql.SQL("select touched.tenant_id, touched.part, days, hashes from {}").format(_touched(contract))
     columns = (*slices.PART, *slices.PART_ARRAYS[-2:])
     return rowcopy.copy_out(cursor, query, columns).rename_columns([column.name for column in slices.SLICE])
 
@@ -101,12 +98,20 @@ def stored_slices(cursor: Cursor, contract: TableContract) -> pa.Table:
 def replace_parts(cursor: Cursor, contract: TableContract, parts: Iterable[pa.RecordBatch]) -> None:
     """Put these hashes in the place of those of the parts touched."""
     cursor.execute(
-        sql.SQL(
-            "delete from {slices} using {touched} as touched where rollup = {rollup} "
-            "and slices.tenant_id = touched.tenant_id and slices.part = touched.part"
-        ).format(slices=ddl.private(ddl.SLICES), touched=temporary("touched", contract), rollup=contract.name)
+        sql.SQL("delete from {} where ctid = any(array(select place from {}))").format(
+            ddl.private(ddl.SLICES), _touched(contract)
+        )
     )
     store_parts(cursor, contract, parts)
+
+
+def _touched(contract: TableContract) -> sql.Composable:
+    """The parts touched and what stands of them, each by one look into the index, whatever the planner believes."""
+    return sql.SQL(
+        "{touched} as touched cross join lateral (select ctid as place, days, hashes from {slices} as standing "
+        "where rollup = {rollup} and standing.tenant_id = touched.tenant_id and standing.part = touched.part offset 0"
+        ") as standing"
+    ).format(slices=ddl.private(ddl.SLICES), touched=temporary("touched", contract), rollup=contract.name)
 
 
 def store_parts(cursor: Cursor, contract: TableContract, parts: Iterable[pa.RecordBatch]) -> None:
