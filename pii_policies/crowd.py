@@ -119,7 +119,8 @@ def _group_keys(select: exp.Select) -> list[exp.Expr]:
 
 def _keyed(keys: Iterable[exp.Expr]) -> bool:
     """Whether one of the keys is an id, so that a group is within one tenant."""
-    return any(column.name.lower().endswith(("_id", "_key")) for key in keys for column in key.find_all(exp.Column))
+    names = [column.name.lower() for key in keys for column in key.find_all(exp.Column)]
+    return any(name == "id" or name.endswith(("_id", "_key")) for name in names)
 
 
 def _has_threshold(tree: exp.Expr) -> bool:
