@@ -25,7 +25,7 @@ class Document:
     def __init__(self) -> None:
         whole: dict[str, Any] = json.loads(gzip.decompress(DOCUMENT.read_bytes()))
         self.version: str = whole["version"]
-        self.objects = set(whole["$defs"])
+        self.objects = frozenset(whole["$defs"])
         self._defs = whole["$defs"]
         self._answers = [
             (re.compile(re.sub(r"\{[^/]+\}", "[^/]+", address)), schema) for address, schema in whole["paths"].items()
@@ -55,11 +55,16 @@ class Document:
         if validator is None:
             yield f"{method} {path}: no such address"
             return
-        yield from _told(validator, answer, answer["object"])
+        if not validator.is_valid(answer):
+            yield from _told(validator, answer, str(answer.get("object")))
+            return
         for event in answer["data"] if answer["object"] == "list" else [answer]:
             if event["object"] == "event":
-                about = event["data"]["object"]
-                yield from _told(self._object(about["object"]), about, f"{about['object']} of {event['type']}")
+                about, kind = event["data"]["object"], event["data"]["object"].get("object")
+                if kind in self.objects:
+                    yield from _told(self._object(kind), about, f"{kind} of {event['type']}")
+                else:
+                    yield f"{event['type']}: no such object"
 
 
 def _told(validator: Validator, answer: Any, what: str) -> Iterator[str]:

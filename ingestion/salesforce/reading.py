@@ -342,8 +342,9 @@ class _Object:
         name, batch = self._stream.name, Batch()
         began = (self.position["whole"] or {}).get("began")
         self._regions = {}
-        for record in records:
-            self._take(batch, record)
+        records.reverse()
+        while records:  # each is let go of once its row is made
+            self._take(batch, records.pop())
         changes = batch.changes.get(name, {})
         living = [key for key, change in changes.items() if not change.deleted]
 
