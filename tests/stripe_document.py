@@ -86,4 +86,4 @@ def _leaves(errors: Iterable[Any], at: tuple[Any, ...] = ()) -> Iterator[tuple[s
 
 
 def _is_of_another_kind(error: Any) -> bool:
-    return not error.instance_path and error.kind.name == "type" or list(error.instance_path) == ["object"]
+    return (not error.instance_path and error.kind.name == "type") or list(error.instance_path) == ["object"]

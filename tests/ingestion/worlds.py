@@ -92,16 +92,16 @@ class HubSpotWorld(World):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._portal = Portal(rest.SandboxClient(url, "pat-simulator"))
+        self.portal = Portal(rest.SandboxClient(url, "pat-simulator"))
 
     def found(self) -> None:
-        self._portal.account("company")
+        self.portal.account("company")
         for batch in range(2):
-            self._portal.create("contacts", [{"firstname": f"n{batch}-{n}"} for n in range(60)])
+            self.portal.create("contacts", [{"firstname": f"n{batch}-{n}"} for n in range(60)])
 
     def live(self) -> None:
-        live_on_in_the_portal(self._portal)
-        self._portal.create("contacts", [{"firstname": f"m{n}"} for n in range(60)])
+        live_on_in_the_portal(self.portal)
+        self.portal.create("contacts", [{"firstname": f"m{n}"} for n in range(60)])
 
     def deployment(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, DuckDBWarehouse]:
         monkeypatch.setenv("TEST_HUBSPOT_TOKEN", rest.HUBSPOT_TOKEN)
@@ -110,7 +110,7 @@ class HubSpotWorld(World):
         return rest.Deployments(home)(hubspot=self.url)
 
     def assert_equal(self, warehouse: DuckDBWarehouse) -> None:
-        assert_portal_equal(warehouse, self._portal)
+        assert_portal_equal(warehouse, self.portal)
 
 
 class SalesforceWorld(World):
@@ -121,31 +121,31 @@ class SalesforceWorld(World):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._org = sf.Org(url)
+        self.org = sf.Org(url)
         self._lives = 0
 
     def found(self) -> None:
         for name in ("one", "two", "three"):
-            self._org.account(name)
-        self._org.create_all("Lead", [{"LastName": f"l{n}", "Company": "x"} for n in range(13)])
+            self.org.account(name)
+        self.org.create_all("Lead", [{"LastName": f"l{n}", "Company": "x"} for n in range(13)])
 
     def live(self) -> None:
         self._lives += 1
-        self._org.pass_time(timedelta(hours=1))
-        self._org.account(f"newcomer{self._lives}")
+        self.org.pass_time(timedelta(hours=1))
+        self.org.account(f"newcomer{self._lives}")
         table = next(table for table in sf.TABLES if table.name == "Contact")
-        self._org.delete("Contact", sorted(self._org.all(table))[0])
-        self._org.create_all("Lead", [{"LastName": f"l{n}", "Company": "x"} for n in range(13)])
+        self.org.delete("Contact", sorted(self.org.all(table))[0])
+        self.org.create_all("Lead", [{"LastName": f"l{n}", "Company": "x"} for n in range(13)])
 
     def deployment(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, DuckDBWarehouse]:
         monkeypatch.setenv("TEST_SALESFORCE_ID", sf.CLIENT)
         monkeypatch.setenv("TEST_SALESFORCE_SECRET", sf.SECRET)
-        self._org.do("behave", page=5)
+        self.org.do("behave", page=5)
         left = f"[{', '.join(name for name in sf.NAMES if name not in self.names)}]"
         return sf.Deployments(home)(self.url, bulk_from=self.bulk_from, without=left)
 
     def assert_equal(self, warehouse: DuckDBWarehouse) -> None:
-        sf.assert_equal(warehouse, self._org, names=self.names, calculated=False)
+        sf.assert_equal(warehouse, self.org, names=self.names, calculated=False)
 
 
 class BulkSalesforceWorld(SalesforceWorld):
