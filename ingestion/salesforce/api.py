@@ -22,7 +22,7 @@ from simple_salesforce.login import SalesforceLogin
 from ingestion.salesforce.session import PatientSession, UnreadableError, error_code
 from settings import SalesforceSource, TailraceError
 
-BULK_PAGE = 5_000  # as rows of a transaction: what a page takes in memory is most of what a reader takes
+BULK_PAGE = 4_000  # as rows of a transaction: what a page takes in memory is most of what a reader takes
 JOB_SECONDS = 7_200.0
 _BODY_TRIES = 3
 # Not of the request's making, and it may go better with less asked for.

@@ -33,6 +33,8 @@ class World:
     """What every world has. ``live`` lets things come, change and go; ``assert_equal`` holds raw to what is here."""
 
     kind: ClassVar[Kind]
+    poisonable: ClassVar[tuple[str, str]]
+    """a table of which one record can be at fault, and the part of the path where it then is"""
     sync: Callable[[Settings, DuckDBWarehouse], SyncReport]
 
     def __init__(self, url: str) -> None:
@@ -41,6 +43,10 @@ class World:
 
     def order(self, faults: list[dict[str, Any]]) -> None:
         self._control.json("/sandbox/faults", {"faults": faults})
+
+    def victim(self) -> str:
+        """The id of a record that can be at fault."""
+        raise NotImplementedError
 
     def struck(self) -> dict[str, int]:
         """How often which fault did, since they were ordered."""
@@ -59,6 +65,7 @@ class _Account(Account):
 
 class StripeWorld(World):
     kind: ClassVar[Kind] = "stripe"
+    poisonable = ("raw_stripe.invoices", "/v1/invoices")
     sync = staticmethod(stripe.sync)
 
     def __init__(self, url: str) -> None:
@@ -71,6 +78,9 @@ class StripeWorld(World):
             if number % 15 == 0:
                 self.account.subscribe(customer, coupon=True)
         self.account.pass_days(35)
+
+    def victim(self) -> str:
+        return str(self.account.all("invoices")[3]["id"])
 
     def live(self) -> None:
         live_on_in_the_account(self.account)
@@ -88,6 +98,7 @@ class StripeWorld(World):
 
 class HubSpotWorld(World):
     kind: ClassVar[Kind] = "hubspot"
+    poisonable = ("raw_hubspot.contacts", "objects/contacts")
     sync = staticmethod(hubspot.sync)
 
     def __init__(self, url: str) -> None:
@@ -98,6 +109,9 @@ class HubSpotWorld(World):
         self.portal.account("company")
         for batch in range(2):
             self.portal.create("contacts", [{"firstname": f"n{batch}-{n}"} for n in range(60)])
+
+    def victim(self) -> str:
+        return str(self.portal.objects("contacts")[70]["id"])
 
     def live(self) -> None:
         live_on_in_the_portal(self.portal)
@@ -115,6 +129,7 @@ class HubSpotWorld(World):
 
 class SalesforceWorld(World):
     kind: ClassVar[Kind] = "salesforce"
+    poisonable = ("raw_salesforce.Lead", "")
     sync = staticmethod(salesforce.sync)
     bulk_from = 1_000_000
     names = ("Account", "Contact", "Lead")
@@ -128,6 +143,9 @@ class SalesforceWorld(World):
         for name in ("one", "two", "three"):
             self.org.account(name)
         self.org.create_all("Lead", [{"LastName": f"l{n}", "Company": "x"} for n in range(13)])
+
+    def victim(self) -> str:
+        return sorted(self.org.all(next(table for table in sf.TABLES if table.name == "Lead")))[6]
 
     def live(self) -> None:
         self._lives += 1
