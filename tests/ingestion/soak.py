@@ -16,6 +16,10 @@ def drawn() -> random.Random:
     return random.Random(int(os.environ.get("TAILRACE_TEST_SEEDS", "1").partition("-")[0]))
 
 
-def orders(rng: random.Random, *more: str) -> list[dict[str, Any]]:
-    """Three faults somewhere in the next run, also of the kinds that only this source knows."""
-    return [{"kind": rng.choice((*FAULTS, *more)), "skip": rng.randint(0, 15), "retry_after": "0"} for _ in range(3)]
+def orders(rng: random.Random, *more: str, on: str = "") -> list[dict[str, Any]]:
+    """Three faults somewhere in the next run, also of the kinds ``more``, which strike where the path has ``on``."""
+    kinds = [rng.choice((*FAULTS, *more)) for _ in range(3)]
+    return [
+        {"kind": kind, "skip": rng.randint(0, 15), "retry_after": "0", "on": on if kind in more else ""}
+        for kind in kinds
+    ]

@@ -48,7 +48,7 @@ def test_raw_is_the_org_after_ten_weeks_of_faults_and_an_outage(
                 continue
             whole = WHOLE if day % 7 == 6 else {}  # the week is one by the clock of who reads, which stands still here
             settings, warehouse = deployments(server.url, bulk_from=sf.WAYS[way], **whole)
-            world.order(orders(rng, "session", "request_limit"))
+            world.order(orders(rng, "session", "request_limit", on="/services/data"))
             salesforce.sync(settings, warehouse)
             struck.update(world.struck())
         world.order([])
