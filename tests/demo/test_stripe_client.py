@@ -64,7 +64,10 @@ def test_it_sells_bills_refunds_and_reads_back(client: official.StripeClient) ->
     assert [invoice.amount_paid for invoice in invoices] == [3000, 3000]
     (first, *_) = client.v1.charges.list({"customer": str(subscription.customer)}).data
     refund = client.v1.refunds.create({"charge": first.id, "amount": 500})
-    assert client.v1.charges.retrieve(first.id).amount_refunded == refund.amount == 500
+    refunded = client.v1.charges.retrieve(first.id, {"expand": ["refunds"]})
+    assert refunded.amount_refunded == refund.amount == 500
+    assert refunded.refunds is not None
+    assert [each.id for each in refunded.refunds.data] == [refund.id]
     shown = client.v1.subscriptions.retrieve(subscription.id, {"expand": ["customer", "latest_invoice.lines"]})
     assert isinstance(shown.customer, official.Customer)
     assert shown.customer.metadata is not None
