@@ -43,8 +43,8 @@ CONFIGS: Mapping[str, Json] = {
 }
 # Columns in which the two differ, because they tell when a row was landed.
 DIFFERENT = {"_extracted_at", "_deleted_at"}
-# The connector asks for invoices in the terms of API version 2022-11-15 (``total_tax_amounts``), which the sandbox, being
-# of a later one, refuses; it then ends as a success without any.
+# The connector asks for invoices in the terms of API version 2022-11-15 (``total_tax_amounts``), which the sandbox, of
+# a later one, refuses; it then ends as a success without any.
 REFUSED = {"stripe": {"invoices"}}
 
 
