@@ -33,13 +33,9 @@ from tests.pii_policies.support import Dbt
 Json = dict[str, Any]
 pytestmark = pytest.mark.airbyte
 CONTRACTS = load_contracts()
-HOSTS = {"stripe": "api.stripe.com", "hubspot": "api.hubapi.com"}
+HOSTS = {"stripe": "api.stripe.com"}
 CONFIGS: Mapping[str, Json] = {
     "stripe": {"account_id": "acct_1", "client_secret": "sk_test_1", "start_date": "2020-01-01T00:00:00Z"},
-    "hubspot": {
-        "start_date": "2020-01-01T00:00:00Z",
-        "credentials": {"credentials_title": "Private App Credentials", "access_token": "pat-1"},
-    },
 }
 # Columns in which the two differ, because they tell when a row was landed.
 DIFFERENT = {"_extracted_at", "_deleted_at"}
