@@ -63,8 +63,8 @@ test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m operations tests/end_to_end/test_bad_days.py \
 		tests/end_to_end/test_interruptions.py tests/ingestion/salesforce tests/ingestion/test_fault_matrix.py
 
-test-rights: $(STAMP) ## erasure and offboarding of a whole deployment, and erasures killed at every point
-	@$(BIN)/python -m pytest tests/privacy tests/end_to_end/test_rights.py -m "operations or not operations"
+test-rights: $(STAMP) ## rights of a whole deployment, each killed at every point; two regions side by side
+	@$(BIN)/python -m pytest tests/privacy tests/end_to_end/test_rights.py tests/end_to_end/test_two_regions.py -m "operations or not operations"
 
 lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts, compiled artefacts and the privacy proof
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

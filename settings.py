@@ -147,7 +147,8 @@ class Residency(_Section):
 
     unattributed_region: Region = "us"
     silo_only: tuple[str, ...] = ()
-    """ids or slugs of tenants whose data (HIPAA) may lie in a silo only; elsewhere nothing of them is published"""
+    """ids or slugs of tenants whose data (HIPAA) may lie in a silo only; found elsewhere, nothing lands, nothing is
+    published"""
 
 
 class Privacy(_Section):
@@ -307,6 +308,22 @@ class Settings(_Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _silos_for_silo_only(self) -> Settings:
+        """Who demands a silo needs a place where silos are: without one every such tenant would lie in the pool."""
+        places = {
+            "sources.postgres.silo_databases": self.sources.postgres.silo_databases,
+            "serving.silo_databases": self.serving.silo_databases,
+        }
+        for key, pattern in places.items():
+            if self.residency.silo_only and pattern is None:
+                raise PydanticCustomError(
+                    "residency",
+                    "residency.silo_only names {count} tenants and {key} is not set: no silo for them to lie in",
+                    {"count": len(self.residency.silo_only), "key": key},
+                )
+        return self
+
     @property
     def landed_by_airbyte(self) -> tuple[str, ...]:
         """The sources that Airbyte lands instead of the embedded loaders."""
@@ -436,7 +453,7 @@ def load_settings(*, region: str | None = None, config_path: Path | None = None)
 
 
 def _sandbox_credentials(settings: Settings) -> None:
-    """The sandboxes take any key; theirs stands in a file, so that single commands work while the demo runs."""
+    """The sample company's keys stand in a file of its own, so that single commands and jobs work beside the demo."""
     try:
         lines = (settings.demo_dir / "sandbox.env").read_text(encoding="utf-8").splitlines()
     except OSError:

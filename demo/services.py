@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -82,11 +83,20 @@ def settle_size(settings: Settings, *, tenants: int | None, days: int | None, se
 
 
 def write_credentials(settings: Settings) -> None:
-    """The sandboxes' keys, where ``load_settings`` finds them, so that single commands work against a running demo."""
+    """What the demo's commands need in the environment, in a file of its owner's that ``load_settings`` reads.
+
+    The sandboxes' keys, and a secret of its own, made once, that receipts of erasure and retention are signed with.
+    """
     settings.demo_dir.mkdir(parents=True, exist_ok=True)
-    lines = [f"{name}={value}\n" for name, value in SANDBOX_CREDENTIALS.items()]
-    (settings.demo_dir / "sandbox.env").write_text("".join(lines))
-    for name, value in SANDBOX_CREDENTIALS.items():
+    path, signing = settings.demo_dir / "sandbox.env", settings.privacy.receipt_key_env
+    known = dict(line.split("=", 1) for line in path.read_text().splitlines()) if path.exists() else {}
+    values = {**SANDBOX_CREDENTIALS, signing: known.get(signing) or secrets.token_hex(32)}
+    unfinished = path.with_suffix(".tmp")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.writelines(f"{name}={value}\n" for name, value in values.items())
+    unfinished.replace(path)
+    for name, value in values.items():
         os.environ.setdefault(name, value)
 
 

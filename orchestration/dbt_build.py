@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pii_policies.compiled import problem_line
 from privacy.residency import check_residency
 from settings import Settings, TailraceError
 
@@ -118,9 +119,7 @@ def _dbt(settings: Settings, arguments: Sequence[str]) -> None:
         text=True,
     )
     if made.returncode != 0:
-        lines = [line.strip() for line in (made.stdout + made.stderr).splitlines() if line.strip()]
-        problem = next((line for line in lines if "Error" in line), (lines or ["no output"])[-1])
-        raise TailraceError(f"dbt {arguments[0]}: {problem}; see {settings.dbt_logs_dir / 'dbt.log'}")
+        raise TailraceError(f"dbt {arguments[0]}: {problem_line(made)}; see {settings.dbt_logs_dir / 'dbt.log'}")
 
 
 def _newest(project: Path) -> float:

@@ -35,6 +35,7 @@ def rebuild(settings: Settings, warehouse: DuckDBWarehouse, progress: Progress) 
 
     Raises TailraceError when the build or a gate refuses: then nothing is published.
     """
+    from quality.contract_gates import check_staging, staging_models
     from quality.rollup_gate import check_rollup, rollup_names
     from serving.analytics import write_analytics_file
 
@@ -44,9 +45,11 @@ def rebuild(settings: Settings, warehouse: DuckDBWarehouse, progress: Progress) 
         build(settings)
     with warehouse.writer("analytics file", on_wait=progress) as con:
         write_analytics_file(con, settings.analytics_path)
-        refused = [str(f) for name in rollup_names() for f in check_rollup(con, name).findings]
+        verdicts = [check_staging(con, name) for name in staging_models()]
+        verdicts += [check_rollup(con, name) for name in rollup_names()]
+    refused = [str(finding) for verdict in verdicts for finding in verdict.findings]
     if refused:
-        raise TailraceError(f"gate on rollups: {refused[0]}; mend that, then run the same command again")
+        raise TailraceError(f"gate: {refused[0]}; mend that, then run the same command again")
     _publish(settings, warehouse, progress)
 
 

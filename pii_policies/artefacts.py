@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pii_policies import compile, inventory, redaction, snowflake
+from pii_policies import compile, gates, inventory, redaction, snowflake
 from pii_policies.contracts import Contracts
 from settings import ROOT
 
 DEPLOY = Path("deploy")
+GATES = Path("quality/contract_gates.yml")
 INVENTORY = Path("docs/data-inventory.md")
 _REDACTION_HEADER = (
     "Generated from the recognisers in pii_policies/redaction.py by `tailrace policy compile`; change those, not this."
@@ -24,6 +25,7 @@ def artefacts(contracts: Contracts) -> dict[Path, str]:
         macros / "redact.sql": f"{{# {_REDACTION_HEADER} #}}\n{redaction.macro()}",
         DEPLOY / "snowflake_policies.sql": _sql_file(snowflake.policies_sql(contracts)),
         DEPLOY / "postgres_capture.sql": _sql_file(_capture_sql(contracts)),
+        GATES: gates.gates_yml(contracts),
         INVENTORY: inventory.render(contracts),
     }
     for source, contract in contracts.sources.items():

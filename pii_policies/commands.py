@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pii_policies import proof_page
+from pii_policies import crowd, proof_page
 from pii_policies.artefacts import stale, write
 from pii_policies.compile import publication_sql, validate
 from pii_policies.contracts import load_contracts
-from pii_policies.prove import Proof, prove
+from pii_policies.prove import Model, Proof, prove
 from settings import ROOT, TailraceError
 
 Say = Callable[[str], None]
@@ -34,23 +34,31 @@ def compile_all(say: Say) -> None:
 
 
 def check_all() -> None:
-    """Raises TailraceError, a line a fault: a contract, a stale artefact, an untreated way, a stale page."""
+    """Raises TailraceError, a line a fault: a contract, a stale artefact, an untreated way, a stale page, no crowd."""
     contracts = load_contracts()
     validate(contracts)
     differing = stale(contracts)
     if differing:
         raise TailraceError("\n".join(f"{path}: stale; {REMEDY}" for path in differing))
-    proof = proved()
+    models = _compiled()
+    proof = prove(contracts, models)
     hold(proof)
+    alone = crowd.problems(models)
+    if alone:
+        raise TailraceError("\n".join(alone))
     if _held(proof_page.PAGE) != proof_page.render(contracts, proof):
         raise TailraceError(f"{proof_page.PAGE}: stale; {REMEDY}")
 
 
 def proved() -> Proof:
     """The proof of the project as it stands; compiles the models, which takes about ten seconds."""
+    return prove(load_contracts(), _compiled())
+
+
+def _compiled() -> list[Model]:
     from pii_policies.compiled import compiled_models
 
-    return prove(load_contracts(), compiled_models())
+    return compiled_models()
 
 
 def hold(proof: Proof) -> None:

@@ -184,7 +184,7 @@ def sources_yml(contract: Contract) -> str:
         "description": f'{{{{ doc("source_{contract.source}") }}}}',
         "tables": tables,
     }
-    return _yaml({"version": 2, "sources": [source]})
+    return yaml_text({"version": 2, "sources": [source]})
 
 
 def models_yml(contract: Contract) -> str:
@@ -205,7 +205,7 @@ def models_yml(contract: Contract) -> str:
                 "columns": columns,
             }
         )
-    return _yaml({"version": 2, "models": models})
+    return yaml_text({"version": 2, "models": models})
 
 
 class _Dumper(yaml.SafeDumper):
@@ -218,7 +218,8 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _yaml(document: object) -> str:
+def yaml_text(document: object) -> str:
+    """A generated YAML file."""
     return f"# {HEADER}\n" + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 

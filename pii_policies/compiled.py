@@ -47,11 +47,17 @@ def compiled_models(project: Path = PROJECT) -> list[Model]:
             text=True,
         )
         if made.returncode != 0:
-            lines = [line.strip() for line in (made.stdout + made.stderr).splitlines() if line.strip()]
-            problem = next((line for line in lines if "Error" in line), (lines or ["no output"])[-1])
-            raise TailraceError(f"dbt compile: {problem}; mend the model, `dbt compile --target ci` says more")
+            raise TailraceError(
+                f"dbt compile: {problem_line(made)}; mend the model, `dbt compile --target ci` says more"
+            )
         full, increment = (json.loads((Path(scratch) / name).read_text(encoding="utf-8")) for name in _MANIFESTS)
     return list(_models(full["nodes"], increment["nodes"], project))
+
+
+def problem_line(made: subprocess.CompletedProcess[str]) -> str:
+    """The line of a dbt process that failed which says why: its first error, else its last."""
+    lines = [line.strip() for line in (made.stdout + made.stderr).splitlines() if line.strip()]
+    return next((line for line in lines if "Error" in line), (lines or ["no output"])[-1])
 
 
 def _models(full: Mapping[str, Any], increment: Mapping[str, Any], project: Path) -> Iterator[Model]:

@@ -2,14 +2,14 @@
 
 Masking hangs on a tag that each raw schema carries as ``restricted``, so that a column which nobody classified is
 closed from the moment it is there; a column's own tag then says its class. One role may read raw as it is. Row access
-goes by a table of roles and tenants.
+goes by a table of roles and tenants; `dbt_project.yml` puts that policy on staging, marts, rollups and snapshots.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pii_policies.compile import RAW_META, staging_name
+from pii_policies.compile import RAW_META
 from pii_policies.contracts import Contracts
 
 _SCHEMA = "governance"
@@ -20,7 +20,7 @@ _TYPES = ("varchar", "number", "float", "boolean", "date", "timestamp_ntz", "tim
 
 def policies_sql(contracts: Contracts) -> str:
     """The script, to be run by a role that owns the schemas. It may be run again."""
-    parts = (_tag(contracts), _masking(contracts), _columns(contracts), _row_access(contracts))
+    parts = (_tag(contracts), _masking(contracts), _columns(contracts), _row_access())
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
@@ -56,8 +56,8 @@ def _columns(contracts: Contracts) -> Iterator[str]:
             yield f"alter table if exists {contract.schema}.{_named(table.name)} modify\n    {tagged};"
 
 
-def _row_access(contracts: Contracts) -> Iterator[str]:
-    yield "-- Which role sees whose rows; '*' is everybody's."
+def _row_access() -> Iterator[str]:
+    yield "-- Which role sees whose rows; '*' is everybody's. dbt hangs the policy on each relation in making it."
     columns = "role_name varchar not null, tenant_id varchar not null"
     yield f"create table if not exists {_SCHEMA}.tenant_access ({columns});"
     access = f"select 1 from {_SCHEMA}.tenant_access where is_role_in_session(role_name)"  # noqa: S608  constants
@@ -65,11 +65,6 @@ def _row_access(contracts: Contracts) -> Iterator[str]:
         f"create row access policy if not exists {_SCHEMA}.tenant_rows as (row_tenant varchar) returns boolean ->\n"
         f"    is_role_in_session('{_TRANSFORMER}') or exists ({access} and tenant_id in (row_tenant, '*'));"
     )
-    for table in contracts.tables():
-        kind = "table" if table.grows else "view"
-        relation = f"staging.{staging_name(table)}"
-        yield f"alter {kind} if exists {relation} drop all row access policies;"
-        yield f"alter {kind} if exists {relation} add row access policy {_SCHEMA}.tenant_rows on (tenant_id);"
 
 
 def _named(name: str) -> str:

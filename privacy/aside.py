@@ -29,7 +29,7 @@ def keep_aside(con: duckdb.DuckDBPyConnection, rights: Rights, begun: Journal) -
             if label not in present:
                 continue
             found = forgetting.verdicts(rule, stores.columns_of(con, rule.schema, rule.table))
-            documents = _documents(con, rule.schema, rule.table)
+            documents = stores.columns_of(con, rule.schema, rule.table, of_type="JSON")
             as_text = ", ".join(f"n.{quote(c)}::varchar as {quote(c)}" for c in documents)  # as it is, blanks and all
             columns = f"n.* exclude ({', '.join(found.tests)})" + (f" replace ({as_text})" if as_text else "")
             relation = found.tested(f"{quote(rule.schema)}.{quote(rule.table)}")
@@ -38,15 +38,6 @@ def keep_aside(con: duckdb.DuckDBPyConnection, rights: Rights, begun: Journal) -
                 f"(select {columns} from {relation} as n where {found.touched}) as o",
                 [begun.receipt, rule.schema, rule.table],
             )
-
-
-def _documents(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[str]:
-    rows = con.execute(
-        "select column_name from information_schema.columns where table_catalog = current_database() "
-        "and table_schema = ? and table_name = ? and data_type = 'JSON'",
-        [schema, table],
-    ).fetchall()
-    return [str(name) for (name,) in rows]
 
 
 def is_restricted(con: duckdb.DuckDBPyConnection, subject_hash: str) -> str | None:

@@ -23,7 +23,7 @@ from ingestion import forgetting
 from pii_policies.erasure import ErasureRule
 from privacy import aside, files, journal, ledger, people, receipts, stores
 from privacy.journal import Journal
-from privacy.rights import Rights, head
+from privacy.rights import Rights, conclude, head
 from settings import TailraceError
 from warehouse import positions, transaction
 from warehouse.failpoints import failpoint
@@ -47,11 +47,6 @@ def erase(rights: Rights, *, tenant: str, subject: str) -> Path:
     """
     receipts.signing_key(rights.settings)
     return finish(rights, begin(rights, kind="erasure", tenant=tenant, subject=subject))
-
-
-def resume(rights: Rights) -> list[Path]:
-    """End every erasure that was interrupted."""
-    return [finish(rights, each) for each in list(journal.unfinished(rights.settings.privacy_dir))]
 
 
 def begin(rights: Rights, *, kind: str, tenant: str, subject: str) -> Journal:
@@ -102,9 +97,19 @@ def begin(rights: Rights, *, kind: str, tenant: str, subject: str) -> Journal:
             identifiers=person.identifiers,
             derived=tuple(stores.pseudonyms(con, tenant, [value for _, value in person.identifiers])),
         )
+        if kind == "erasure":
+            _void_readings(rights, begun)
         journal.write(directory, begun)
         failpoint("erase_after_journal")
         return begun
+
+
+def _void_readings(rights: Rights, begun: Journal) -> None:
+    """An export or a correction of the same person that was interrupted ends here: its file holds their values."""
+    for each in list(journal.unfinished(rights.settings.privacy_dir)):
+        theirs = each.tenant == begun.tenant and set(each.identifiers) & set(begun.identifiers)
+        if theirs and each.kind in ("export", "rectification"):
+            journal.remove(rights.settings.privacy_dir, each.receipt)
 
 
 def finish(rights: Rights, begun: Journal) -> Path:
@@ -139,6 +144,7 @@ def take_out(rights: Rights, begun: Journal) -> None:
         forgetting.read_key(con)
         if begun.kind == "restriction" and journal.result(con, begun.receipt, "raw") is None:
             aside.keep_aside(con, rights, begun)
+            failpoint("restrict_after_aside")
         if journal.result(con, begun.receipt, "quarantine") is None:
             present = people.landed(con)
             known = {label: rule for label, rule in rules.items() if label in present}
@@ -195,34 +201,16 @@ def _prove(rights: Rights, begun: Journal) -> Path:
     with warehouse.writer("erasure: receipt", on_wait=rights.progress) as con:
         mentions = stores.mentions(con, searched)
         done = journal.steps(con, begun.receipt)
-    found = files.holding(settings, searched)
     body = {
         **head(rights, begun.kind, begun.receipt, begun.tenant, begun.subject_hash, begun.requested_at),
-        "outcome": "done",
         "rules": list(RULES),
         "steps": [{"step": step, "at": at, "result": result} for step, (result, at) in done.items()],
         "rewritten": {"bytes_before": before, "bytes_after": after},
-        "files_that_still_hold_an_identifier": found,
+        "files_that_still_hold_an_identifier": files.holding(settings, searched),
         "mentions": mentions,
         "not_reached": list(NOT_REACHED),
-        "completed_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    failpoint("erase_before_receipt")
-    with warehouse.writer("erasure: receipt", on_wait=rights.progress) as con:
-        path = receipts.issue(settings, body)
-        failpoint("erase_after_receipt")
-        if journal.result(con, begun.receipt, "audit") is None:
-            with transaction(con):
-                ledger.record(
-                    con,
-                    actor=rights.actor,
-                    action=begun.kind,
-                    outcome="done",
-                    tenant=begun.tenant,
-                    subject=begun.subject_hash,
-                    receipt=begun.receipt,
-                )
-                journal.store(con, begun.receipt, "audit", True)
+    path = conclude(rights, body, action=begun.kind)
     journal.remove(settings.privacy_dir, begun.receipt)
     return path
 

@@ -18,10 +18,12 @@ import duckdb
 from ingestion import forgetting
 from pii_policies import Contracts
 from pii_policies.erasure import ErasureRule
-from privacy import files, ledger, people, receipts
+from privacy import files, journal, ledger, people, receipts
+from privacy.journal import Journal
 from privacy.people import Person
-from privacy.rights import Rights, head
+from privacy.rights import Rights, conclude, head
 from warehouse import quote
+from warehouse.failpoints import failpoint
 
 _THEIRS = "_theirs"
 
@@ -41,44 +43,74 @@ def export(rights: Rights, *, tenant: str, subject: str) -> tuple[Path, Path]:
     """
     receipts.signing_key(rights.settings)
     with rights.warehouse.writer("export", on_wait=rights.progress) as con:
-        forgetting.prepare(con)
-        tenant = people.check_tenant(con, tenant)
-        person = known_person(con, rights, tenant=tenant, subject=subject)
-        held = held_of(con, rights.contracts, rights.rules, person)
-        receipt, requested = receipts.new_id(), datetime.now(UTC).isoformat(timespec="seconds")
-        named = ledger.subject_hash(con, tenant, subject)
+        begun = begin_reading(con, rights, kind="export", tenant=tenant, subject=subject)
+    return exported(rights, begun.receipt), finish(rights, begun)
+
+
+def exported(rights: Rights, receipt: str) -> Path:
+    """Where an export is written."""
+    return files.exports_dir(rights.settings) / f"{receipt}.json"
+
+
+def finish(rights: Rights, begun: Journal) -> Path:
+    """Write the file and the receipt; a file that was written whole before stands."""
+    path = exported(rights, begun.receipt)
+    if not path.exists():
+        with rights.warehouse.writer("export", on_wait=rights.progress) as con:
+            forgetting.read_key(con)
+            held = held_of(con, rights.contracts, rights.rules, Person.of(begun))
         body = {
-            "receipt": receipt,
-            "exported_at": requested,
-            "tenant": tenant,
-            "identifiers": [{"kind": kind, "value": value} for kind, value in person.identifiers],
+            "receipt": begun.receipt,
+            "exported_at": begun.requested_at,
+            "tenant": begun.tenant,
+            "identifiers": [{"kind": kind, "value": value} for kind, value in begun.identifiers],
             "sources": {
                 name: {"title": contract.title, "purpose": contract.purpose}
                 for name, contract in rights.contracts.sources.items()
             },
             "records": held.rows,
+            "named_in_rows_of_others": held.named_in,
         }
-        path = _write(files.exports_dir(rights.settings) / f"{receipt}.json", body)
-        counts = {table: len(rows) for table, rows in held.rows.items()}
-        proof = receipts.issue(
-            rights.settings,
-            {
-                **head(rights, "export", receipt, tenant, named, requested),
-                "outcome": "done",
-                "rows": counts,
-                "named_in_rows_of_others": held.named_in,
-            },
-        )
-        ledger.record(
-            con,
-            actor=rights.actor,
-            action="export",
-            outcome="done",
-            tenant=tenant,
-            subject=named,
-            receipt=receipt,
-        )
-    return path, proof
+        _write(path, body)
+        failpoint("export_after_file")
+    written = json.loads(path.read_text(encoding="utf-8"))
+    proof = {
+        **head(rights, "export", begun.receipt, begun.tenant, begun.subject_hash, begun.requested_at),
+        "rows": {table: len(rows) for table, rows in written["records"].items()},
+        "named_in_rows_of_others": written["named_in_rows_of_others"],
+    }
+    done = conclude(rights, proof, action="export")
+    journal.remove(rights.settings.privacy_dir, begun.receipt)
+    return done
+
+
+def begin_reading(
+    con: duckdb.DuckDBPyConnection, rights: Rights, *, kind: str, tenant: str, subject: str, keep: bool = False
+) -> Journal:
+    """The journal of a right that takes nothing out, new, or the one that was interrupted.
+
+    With ``keep`` it remembers the person's rows as they are now. Raises TailraceError for a subject nobody knows.
+    """
+    forgetting.prepare(con)
+    tenant = people.check_tenant(con, tenant)
+    named = ledger.subject_hash(con, tenant, subject)
+    for each in journal.unfinished(rights.settings.privacy_dir):
+        if (each.kind, each.subject_hash) == (kind, named):
+            return each
+    person = known_person(con, rights, tenant=tenant, subject=subject)
+    begun = Journal(
+        receipt=receipts.new_id(),
+        kind=kind,
+        tenant=tenant,
+        subject_hash=named,
+        requested_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        identifiers=person.identifiers,
+        derived=(),
+        kept=held_of(con, rights.contracts, rights.rules, person).rows if keep else None,
+    )
+    journal.write(rights.settings.privacy_dir, begun)
+    failpoint("rectify_after_journal" if keep else "export_after_journal")
+    return begun
 
 
 def known_person(con: duckdb.DuckDBPyConnection, rights: Rights, *, tenant: str, subject: str) -> Person:
@@ -132,10 +164,15 @@ def held_of(
     return held
 
 
-def _write(path: Path, body: dict[str, Any]) -> Path:
+def _write(path: Path, body: dict[str, Any]) -> None:
+    """Whole or not at all; what a kill leaves of it lies under a name that an erasure searches, too."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    unfinished = path.with_suffix(".tmp")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(body, file, indent=2, ensure_ascii=False)
         file.write("\n")
-    return path
+        file.flush()
+        failpoint("export_mid_file")
+        os.fsync(file.fileno())
+    unfinished.replace(path)

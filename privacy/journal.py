@@ -1,7 +1,7 @@
-"""What an erasure under way must remember to go on after a kill: whom it erases. It is gone when the erasure is done.
+"""What a right under way must remember to go on after a kill. Of a person, a file; of all else, rows of the warehouse.
 
 The counts of each step stand in the warehouse, in the transaction of the step, so that a step that is done twice is
-counted once. The journal alone holds identifiers; it is a file of its owner's (0600), overwritten before it is removed.
+counted once. The file alone holds identifiers; it is its owner's (0600), and overwritten before it is removed.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+_BEGINS = "under-way-"
+_BEGUN, _ENDED = "begun", "audit"
 _TABLE = """
 create schema if not exists tailrace;
 create table if not exists tailrace.erasure_steps (
@@ -26,7 +29,7 @@ create table if not exists tailrace.erasure_steps (
 
 @dataclass(frozen=True, kw_only=True)
 class Journal:
-    """One erasure under way. ``identifiers`` are (kind, value)."""
+    """One right of a person under way. ``identifiers`` are (kind, value)."""
 
     receipt: str
     kind: str
@@ -36,6 +39,8 @@ class Journal:
     identifiers: tuple[tuple[str, str], ...]
     derived: tuple[str, ...]
     """pseudonyms of the identifiers"""
+    kept: Any = None
+    """what it read before it changed anything, as JSON says it"""
 
 
 def write(directory: Path, journal: Journal) -> None:
@@ -51,8 +56,8 @@ def write(directory: Path, journal: Journal) -> None:
 
 
 def unfinished(directory: Path) -> Iterator[Journal]:
-    """Every erasure that was begun and not ended, oldest first."""
-    for path in sorted(directory.glob("erasing-*.json")):
+    """Every right of a person that was begun and not ended, oldest first."""
+    for path in sorted(directory.glob(f"{_BEGINS}*.json")):
         body = json.loads(path.read_text(encoding="utf-8"))
         pairs = tuple((kind, value) for kind, value in body.pop("identifiers"))
         yield Journal(identifiers=pairs, derived=tuple(body.pop("derived")), **body)
@@ -69,7 +74,7 @@ def remove(directory: Path, receipt: str) -> None:
 
 
 def is_journal(path: Path) -> bool:
-    return path.name.startswith("erasing-")
+    return path.name.startswith(_BEGINS)
 
 
 def result(con: duckdb.DuckDBPyConnection, receipt: str, step: str) -> Any | None:
@@ -87,16 +92,47 @@ def store(con: duckdb.DuckDBPyConnection, receipt: str, step: str, value: Any) -
     con.execute("insert into tailrace.erasure_steps values (?, ?, ?, now())", [receipt, step, json.dumps(value)])
 
 
+def begin(con: duckdb.DuckDBPyConnection, receipt: str, kind: str, **details: Any) -> dict[str, Any]:
+    """Note what is begun under a receipt's id, in the caller's transaction, so that ``under_way`` finds it."""
+    begun = {"kind": kind, "requested_at": datetime.now(UTC).isoformat(timespec="seconds"), **details}
+    store(con, receipt, _BEGUN, begun)
+    return begun
+
+
+def begun(con: duckdb.DuckDBPyConnection, receipt: str) -> dict[str, Any]:
+    """What ``begin`` noted."""
+    return dict(result(con, receipt, _BEGUN) or {})
+
+
+def under_way(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
+    """Receipt → what was begun under it and has no audit row yet, oldest first."""
+    con.execute(_TABLE)
+    rows = con.execute(
+        "select receipt, result from tailrace.erasure_steps as b where step = ? and not exists "
+        "(select 1 from tailrace.erasure_steps as e where e.receipt = b.receipt and e.step = ?) order by done_at",
+        [_BEGUN, _ENDED],
+    ).fetchall()
+    return {str(receipt): dict(json.loads(value)) for receipt, value in rows}
+
+
+def end_once(con: duckdb.DuckDBPyConnection, receipt: str) -> bool:
+    """Note that all is done; False where that was noted before. In the caller's transaction."""
+    if result(con, receipt, _ENDED) is not None:
+        return False
+    store(con, receipt, _ENDED, True)
+    return True
+
+
 def steps(con: duckdb.DuckDBPyConnection, receipt: str) -> dict[str, tuple[Any, str]]:
-    """Step → (result, when, in UTC) of all that is done, in order."""
+    """Step → (result, when, in UTC) of all that is done, in order, but how it began."""
     con.execute(_TABLE)
     rows = con.execute(
         "select step, result, strftime(done_at, '%Y-%m-%dT%H:%M:%S.%fZ') from tailrace.erasure_steps where receipt = ? "
-        "order by done_at",
-        [receipt],
+        "and step <> ? order by done_at",
+        [receipt, _BEGUN],
     ).fetchall()
     return {str(step): (json.loads(value), str(at)) for step, value, at in rows}
 
 
 def _path(directory: Path, receipt: str) -> Path:
-    return directory / f"erasing-{receipt}.json"
+    return directory / f"{_BEGINS}{receipt}.json"

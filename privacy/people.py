@@ -12,6 +12,7 @@ import duckdb
 from pii_policies.erasure import EMAIL, ErasureRule
 from pii_policies.keys import UNATTRIBUTED
 from pii_policies.treatments import normalise_email
+from privacy.journal import Journal
 from settings import TailraceError
 
 
@@ -22,6 +23,11 @@ class Person:
     tenant: str
     identifiers: tuple[tuple[str, str], ...]
     records: Mapping[str, int]
+
+    @classmethod
+    def of(cls, begun: Journal) -> Person:
+        """The person of a right that is under way, by the identifiers that were found when it began."""
+        return cls(tenant=begun.tenant, identifiers=begun.identifiers, records={})
 
 
 def landed(con: duckdb.DuckDBPyConnection) -> set[str]:

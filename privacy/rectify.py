@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,12 @@ from ingestion import forgetting
 from pii_policies import Contracts
 from pii_policies.erasure import EMAIL
 from pii_policies.treatments import normalise_email
-from privacy import files, ledger, people, receipts, stores
-from privacy.export import Held, held_of, known_person
-from privacy.rights import Rights, head
+from privacy import files, journal, receipts, stores
+from privacy.export import Held, begin_reading, held_of
+from privacy.journal import Journal
+from privacy.people import Person
+from privacy.rights import Rights, conclude, head
+from warehouse.failpoints import failpoint
 
 _COMPARED = 4
 """Characters of a replaced value from which on a copy of it can be told from chance."""
@@ -26,46 +28,38 @@ def rectify(rights: Rights, *, tenant: str, subject: str) -> Path:
     """
     receipts.signing_key(rights.settings)
     with rights.warehouse.writer("rectification: before", on_wait=rights.progress) as con:
-        forgetting.prepare(con)
-        tenant = people.check_tenant(con, tenant)
-        person = known_person(con, rights, tenant=tenant, subject=subject)
-        named = ledger.subject_hash(con, tenant, subject)
-        before = held_of(con, rights.contracts, rights.rules, person)
-    receipt, requested = receipts.new_id(), datetime.now(UTC).isoformat(timespec="seconds")
+        begun = begin_reading(con, rights, kind="rectification", tenant=tenant, subject=subject, keep=True)
+    return finish(rights, begun)
+
+
+def finish(rights: Rights, begun: Journal) -> Path:
+    """All of it; what the rows were before is in the journal, so that a kill after landing does not hide a change."""
     rights.progress("reading the sources")
     rights.resync(rights.progress)
+    failpoint("rectify_after_resync")
     rights.rebuild(rights.progress)
+    failpoint("rectify_after_rebuild")
     rights.warehouse.rewrite("rectification: rewriting the file", on_wait=rights.progress)
     with rights.warehouse.writer("rectification: after", on_wait=rights.progress) as con:
         forgetting.read_key(con)
         # An identifier may be what was corrected: the person is who they were, and who they are now.
-        after = held_of(con, rights.contracts, rights.rules, person)
-        changed, replaced = _differences(rights.contracts, before, after)
+        after = held_of(con, rights.contracts, rights.rules, Person.of(begun))
+        changed, replaced = _differences(rights.contracts, Held(rows=begun.kept), after)
         schemas = [contract.schema for contract in rights.contracts.sources.values()]
         stale = _still(after, replaced)
-        stale |= stores.count_built(
-            con, schemas, stores.pseudonyms(con, tenant, [*replaced, *map(normalise_email, replaced)])
-        )
+        pseudonyms = stores.pseudonyms(con, begun.tenant, [*replaced, *map(normalise_email, replaced)])
+        stale |= stores.count_built(con, schemas, pseudonyms)
         stale |= _other_addresses(rights.contracts, after)
         raw = rights.settings.warehouse_path.name  # another tenant's person may rightly bear the same value
         stale |= {name: 1 for name in files.holding(rights.settings, replaced) if name != raw}
-        body = {
-            **head(rights, "rectification", receipt, tenant, named, requested),
-            "outcome": "stale copies" if stale else "done",
-            "changed": changed,
-            "stale_copies": stale,
-            "completed_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        path = receipts.issue(rights.settings, body)
-        ledger.record(
-            con,
-            actor=rights.actor,
-            action="rectify",
-            outcome=body["outcome"],
-            tenant=tenant,
-            subject=named,
-            receipt=receipt,
-        )
+    body = {
+        **head(rights, "rectification", begun.receipt, begun.tenant, begun.subject_hash, begun.requested_at),
+        "outcome": "stale copies" if stale else "done",
+        "changed": changed,
+        "stale_copies": stale,
+    }
+    path = conclude(rights, body, action="rectify")
+    journal.remove(rights.settings.privacy_dir, begun.receipt)
     return path
 
 

@@ -12,6 +12,7 @@ from privacy import receipts, retention, tenants
 from privacy.export import export
 from privacy.rectify import rectify
 from privacy.restrict import restrict
+from privacy.resume import resume
 from privacy.rights import Rights
 from settings import Settings, TailraceError
 
@@ -47,7 +48,7 @@ def handler(kind: str) -> Callable[[Rights], list[Path]]:
         if kind == "retention":
             path = retention.enforce(rights)
             return [] if path is None else [path]
-        done = erasing.resume(rights) if kind == "erase" else []
+        done = resume(rights) if kind == "erase" else []
         problems = []
         for request in sorted(_folder(rights.settings).glob(f"{kind}-*.json")):
             try:

@@ -4,18 +4,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
 from ingestion import forgetting, land
 from pii_policies import Contracts
-from privacy import aside, ledger, receipts
+from privacy import aside, journal, receipts
 from privacy import erase as erasing
-from privacy.rights import Rights, head
+from privacy.rights import Rights, conclude, head
 from settings import TailraceError
 from warehouse import positions, quote, transaction
+from warehouse.failpoints import failpoint
 
 
 def restrict(rights: Rights, *, tenant: str, subject: str) -> Path:
@@ -34,39 +34,38 @@ def lift(rights: Rights, *, receipt: str) -> Path:
     restricted = receipts.receipts_dir(rights.settings) / f"{receipt}.json"
     if not restricted.exists() or receipts.read(restricted)["kind"] != "restriction":
         raise TailraceError(f"restriction {receipt}: {restricted.parent} has no receipt of it; give the name of one")
-    body = receipts.read(restricted)
     with rights.warehouse.writer("lifting a restriction", on_wait=rights.progress) as con:
         forgetting.prepare(con)
         con.execute(aside.TABLE)
-        if not con.execute("select 1 from vault.restricted where receipt = ?", [receipt]).fetchall():
-            raise TailraceError(f"restriction {receipt}: was lifted before; nothing is kept aside under it")
-        with transaction(con):
-            con.execute(f"delete from {forgetting.TOMBSTONES} where receipt = ?", [receipt])
-            counts = _put_back(con, rights.contracts, receipt)
-        con.execute("delete from vault.restricted where receipt = ?", [receipt])
+        lifting = [id for id, begun in journal.under_way(con).items() if begun.get("restriction") == receipt]
+        if not lifting:
+            if not con.execute("select 1 from vault.restricted where receipt = ?", [receipt]).fetchall():
+                raise TailraceError(f"restriction {receipt}: was lifted before; nothing is kept aside under it")
+            lifting = [receipts.new_id()]
+            with transaction(con):
+                con.execute(f"delete from {forgetting.TOMBSTONES} where receipt = ?", [receipt])
+                counts = _put_back(con, rights.contracts, receipt)
+                journal.begin(con, lifting[0], "restriction lifted", restriction=receipt, rows=counts)
+    failpoint("lift_after_rows")
+    return finish_lifting(rights, lifting[0])
+
+
+def finish_lifting(rights: Rights, lifted: str) -> Path:
+    """What follows once the rows are back: only then is what was kept aside let go of."""
     rights.rebuild(rights.progress)
-    rights.warehouse.rewrite("lifting a restriction", on_wait=rights.progress)
-    lifted, now = receipts.new_id(), datetime.now(UTC).isoformat(timespec="seconds")
+    failpoint("lift_after_rebuild")
     with rights.warehouse.writer("lifting a restriction", on_wait=rights.progress) as con:
-        path = receipts.issue(
-            rights.settings,
-            {
-                **head(rights, "restriction lifted", lifted, body["tenant"], body["subject"], now),
-                "outcome": "done",
-                "restriction": receipt,
-                "rows": counts,
-            },
-        )
-        ledger.record(
-            con,
-            actor=rights.actor,
-            action="lift restriction",
-            outcome="done",
-            tenant=body["tenant"],
-            subject=body["subject"],
-            receipt=lifted,
-        )
-    return path
+        begun = journal.begun(con, lifted)
+        con.execute("delete from vault.restricted where receipt = ?", [begun["restriction"]])
+    failpoint("lift_after_aside")
+    rights.warehouse.rewrite("lifting a restriction", on_wait=rights.progress)
+    of = receipts.read(receipts.receipts_dir(rights.settings) / f"{begun['restriction']}.json")
+    body = {
+        **head(rights, begun["kind"], lifted, of["tenant"], of["subject"], begun["requested_at"]),
+        "restriction": begun["restriction"],
+        "rows": begun["rows"],
+    }
+    return conclude(rights, body, action="lift restriction")
 
 
 def _put_back(con: duckdb.DuckDBPyConnection, contracts: Contracts, receipt: str) -> dict[str, int]:

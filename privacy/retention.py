@@ -16,8 +16,11 @@ from ingestion import forgetting
 from pii_policies import Contracts, Table
 from pii_policies.erasure import erasure_rule
 from privacy import journal, ledger, people, receipts
-from privacy.rights import Rights
+from privacy.rights import Rights, conclude, head
 from warehouse import positions, quote, transaction
+from warehouse.failpoints import failpoint
+
+KIND = "retention"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,43 +52,46 @@ def overdue(con: duckdb.DuckDBPyConnection, contracts: Contracts, *, now: dateti
 def enforce(rights: Rights, *, now: datetime | None = None) -> Path | None:
     """Empty what is past its days, and write the file anew so that its bytes go; None when nothing was.
 
-    What is built from it follows with the next run: the rows count as changed. Returns the receipt's path.
+    What is built from it follows with the next run: the rows count as changed. Returns the receipt's path. What was
+    interrupted is ended first; where nothing is due besides, its receipt is the one.
     """
     now = now or datetime.now(UTC)
     with rights.warehouse.writer("retention", on_wait=rights.progress) as con:
         forgetting.prepare(con)
         due = overdue(con, rights.contracts, now=now)
-        if due:
+        waiting = [receipt for receipt, begun in journal.under_way(con).items() if begun["kind"] == KIND]
+        if due or waiting:
             receipts.signing_key(rights.settings)
-        receipt = receipts.new_id()
-        with transaction(con):
-            at = positions.stamp(con)
-            for table, column, _, days in _retained(rights.contracts):
-                if any((each.table, each.column) == (f"{table.schema}.{table.name}", column) for each in due):
-                    _empty(con, rights.contracts, table, column, days=days, now=now, at=at)
-            journal.store(con, receipt, "retention", [asdict(each) for each in due])
-            ledger.record(
-                con,
-                actor=rights.actor,
-                action="retention",
-                outcome="done",
-                receipt=receipt if due else None,
-                detail=f"{sum(each.rows for each in due)} values emptied",
-            )
-    if not due:
-        return None
+        if due:
+            waiting.append(receipts.new_id())
+            with transaction(con):
+                at = positions.stamp(con)
+                for table, column, _, days in _retained(rights.contracts):
+                    if any((each.table, each.column) == (f"{table.schema}.{table.name}", column) for each in due):
+                        _empty(con, rights.contracts, table, column, days=days, now=now, at=at)
+                journal.begin(con, waiting[-1], KIND, as_of=now.isoformat(), emptied=[asdict(each) for each in due])
+        elif not waiting:
+            ledger.record(con, actor=rights.actor, action=KIND, outcome="done", detail=_told(0))
+    failpoint("retention_after_rows")
+    return [finish(rights, receipt) for receipt in waiting][-1] if waiting else None
+
+
+def finish(rights: Rights, receipt: str) -> Path:
+    """Write the file anew, and the receipt, once the values are out of the tables."""
     rights.warehouse.rewrite("retention: rewriting the file", on_wait=rights.progress)
-    with rights.warehouse.writer("retention", on_wait=rights.progress):
-        body: dict[str, Any] = {
-            "kind": "retention",
-            "receipt": receipt,
-            "region": rights.settings.region,
-            "requested_at": now.isoformat(timespec="seconds"),
-            "actor": rights.actor,
-            "outcome": "done",
-            "emptied": [asdict(each) for each in due],
-        }
-        return receipts.issue(rights.settings, body)
+    with rights.warehouse.writer("retention", on_wait=rights.progress) as con:
+        begun = journal.begun(con, receipt)
+    emptied = begun["emptied"]
+    body = {
+        **head(rights, KIND, receipt, None, None, begun["requested_at"]),
+        "as_of": begun["as_of"],
+        "emptied": emptied,
+    }
+    return conclude(rights, body, action=KIND, detail=_told(sum(each["rows"] for each in emptied)))
+
+
+def _told(values: int) -> str:
+    return f"{values} values emptied"
 
 
 def standing(con: duckdb.DuckDBPyConnection, contracts: Contracts, *, now: datetime) -> dict[str, Any]:
@@ -97,7 +103,7 @@ def standing(con: duckdb.DuckDBPyConnection, contracts: Contracts, *, now: datet
     last = None
     if "tailrace.privacy_audit" in people.landed(con):
         ((last,),) = con.execute(
-            "select strftime(max(done_at), '%Y-%m-%dT%H:%M:%SZ') from tailrace.privacy_audit where action = 'retention'"
+            "select strftime(max(done_at), '%Y-%m-%dT%H:%M:%SZ') from tailrace.privacy_audit where action = ?", [KIND]
         ).fetchall()
     classes = [{"class": name, "days": days[name], "overdue_values": past[name]} for name in days]
     return {"classes": classes, "enforced_at": last}

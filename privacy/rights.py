@@ -1,4 +1,4 @@
-"""What every right is exercised with, and how each receipt begins."""
+"""What every right is exercised with, how each receipt begins, and how each ends."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import getpass
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pii_policies import Contracts, load_contracts
 from pii_policies.erasure import ErasureRule, erasure_map
+from privacy import journal, ledger, receipts
 from settings import Settings
-from warehouse import DuckDBWarehouse
+from warehouse import DuckDBWarehouse, transaction
+from warehouse.failpoints import failpoint
 
 Progress = Callable[[str], None]
 
@@ -42,8 +46,10 @@ class Rights:
         return sorted({value for kind, value in identifiers if kind not in kept})
 
 
-def head(rights: Rights, kind: str, receipt: str, tenant: str, subject: str | None, requested: str) -> dict[str, Any]:
-    """How a receipt begins. ``subject`` is a keyed hash; None where the tenant as a whole is meant."""
+def head(
+    rights: Rights, kind: str, receipt: str, tenant: str | None, subject: str | None, requested: str
+) -> dict[str, Any]:
+    """How a receipt begins. ``subject`` is a keyed hash; None where the tenant, or everybody, is meant."""
     return {
         "kind": kind,
         "receipt": receipt,
@@ -53,6 +59,32 @@ def head(rights: Rights, kind: str, receipt: str, tenant: str, subject: str | No
         "requested_at": requested,
         "actor": rights.actor,
     }
+
+
+def conclude(rights: Rights, body: dict[str, Any], *, action: str, detail: str | None = None) -> Path:
+    """Sign the receipt and write its audit row, each once, whatever was killed in between; the receipt's path.
+
+    ``body`` begins as ``head`` says.
+    """
+    receipt = str(body["receipt"])
+    failpoint("before_receipt")
+    with rights.warehouse.writer(f"{body['kind']}: receipt", on_wait=rights.progress) as con:
+        completed = {"completed_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        path = receipts.issue(rights.settings, {"outcome": "done", **body, **completed})
+        failpoint("after_receipt")
+        with transaction(con):
+            if journal.end_once(con, receipt):
+                ledger.record(
+                    con,
+                    actor=rights.actor,
+                    action=action,
+                    outcome="done",
+                    tenant=body.get("tenant"),
+                    subject=body.get("subject"),
+                    receipt=receipt,
+                    detail=detail,
+                )
+    return path
 
 
 def operator() -> str:

@@ -28,11 +28,12 @@ class Scrubbed:
     emptied: int
 
 
-def columns_of(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[str]:
+def columns_of(con: duckdb.DuckDBPyConnection, schema: str, table: str, *, of_type: str | None = None) -> list[str]:
+    """A table's columns in order; with ``of_type`` those of that type."""
     rows = con.execute(
         "select column_name from information_schema.columns where table_catalog = current_database() "
-        "and table_schema = ? and table_name = ? order by ordinal_position",
-        [schema, table],
+        "and table_schema = ? and table_name = ? and data_type = coalesce(?, data_type) order by ordinal_position",
+        [schema, table, of_type],
     ).fetchall()
     return [str(name) for (name,) in rows]
 
@@ -111,12 +112,12 @@ def scrub_notes(con: duckdb.DuckDBPyConnection, identifiers: Iterable[tuple[str,
     """Delete what landing noted for itself of the person's records; how many notes."""
     known = con.execute(
         "select 1 from duckdb_tables() where database_name = current_database() "
-        "and schema_name = 'tailrace' and table_name = 'seen'"
+        "and schema_name = 'tailrace' and table_name = 'met'"
     ).fetchall()
     if not known:
         return 0
     return sum(
-        int(con.execute("delete from tailrace.seen where source = ? and id = ?", [kind, value]).fetchall()[0][0])
+        int(con.execute("delete from tailrace.met where source = ? and hash = md5(?)", [kind, value]).fetchall()[0][0])
         for kind, value in identifiers
     )
 

@@ -10,10 +10,10 @@ live rows where they should not. Killed anywhere, the same command goes on.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 
@@ -23,12 +23,23 @@ from pii_policies.keys import KEY_BYTES, UNATTRIBUTED
 from pii_policies.keys import TABLE as KEYS_TABLE
 from pii_policies.treatments import pads
 from privacy import files, journal, ledger, people, receipts, stores
-from privacy.rights import Rights, head
+from privacy.rights import Rights, conclude, head
 from quality.rollup_gate import expect_fewer
 from settings import Region, TailraceError
 from warehouse import positions, quote, transaction
+from warehouse.failpoints import RightPoint, failpoint
 
 DIRECTORY = "raw_app.tenants"
+OFFBOARDING, MERGE, MOVE = "offboarding", "merge", "move to another region"
+Prepare = Callable[[duckdb.DuckDBPyConnection, str], dict[str, Any]]
+"""What must hold before a tenant leaves, and what its receipt says besides."""
+_Step = Literal["keys", "quarantine", "raw", "built"]
+_AFTER: Mapping[_Step, RightPoint] = {
+    "keys": "leave_after_keys",
+    "quarantine": "leave_after_quarantine",
+    "raw": "leave_after_raw",
+    "built": "leave_after_built",
+}
 
 
 def offboard(rights: Rights, *, tenant: str) -> Path:
@@ -36,7 +47,7 @@ def offboard(rights: Rights, *, tenant: str) -> Path:
 
     Raises TailraceError for a tenant nobody knows, and, its receipt written, for one under a legal hold.
     """
-    return _leave(rights, kind="offboarding", tenant=tenant)
+    return _leave(rights, kind=OFFBOARDING, tenant=tenant)
 
 
 def merge(rights: Rights, *, tenant: str, into: str) -> Path:
@@ -55,7 +66,7 @@ def merge(rights: Rights, *, tenant: str, into: str) -> Path:
                 con.execute(f"update {table} set tenant_id = ? where tenant_id = ?", [other, leaving])
         return {"into": other}
 
-    return _leave(rights, kind="merge", tenant=tenant, prepare=prepare)
+    return _leave(rights, kind=MERGE, tenant=tenant, prepare=prepare)
 
 
 def move_region(rights: Rights, *, tenant: str, to: Region) -> Path:
@@ -70,7 +81,7 @@ def move_region(rights: Rights, *, tenant: str, to: Region) -> Path:
         _refuse_live_rows(con, rights, leaving, doing=f"move to {to}")
         return {"to_region": to}
 
-    return _leave(rights, kind="move to another region", tenant=tenant, prepare=prepare)
+    return _leave(rights, kind=MOVE, tenant=tenant, prepare=prepare)
 
 
 def split(rights: Rights, *, tenant: str, into: str) -> Path:
@@ -79,24 +90,60 @@ def split(rights: Rights, *, tenant: str, into: str) -> Path:
     Tombstones and legal holds hold in both. Raises TailraceError when the new tenant has no rows yet.
     """
     receipts.signing_key(rights.settings)
-    receipt, requested = receipts.new_id(), _now()
-    rights.rebuild(rights.progress)  # figures of the old tenant must have counted that the rows went
+    receipt = _split_under_way(rights, tenant, into)
+    if receipt is None:
+        rights.rebuild(rights.progress)  # figures of the old tenant must have counted that the rows went
+        receipt = _take_out_moved(rights, tenant, into)
+    failpoint("split_after_rows")
+    return finish_split(rights, receipt)
+
+
+def _split_under_way(rights: Rights, tenant: str, into: str) -> str | None:
     with rights.warehouse.writer("split", on_wait=rights.progress) as con:
         forgetting.prepare(con)
         ledger.prepare(con)
         old, new = people.check_tenant(con, tenant), people.check_tenant(con, into)
+        for receipt, begun in journal.under_way(con).items():
+            if (begun["kind"], begun.get("tenant"), begun.get("into")) == ("split", old, new):
+                return receipt
         if old == new or not _live_rows(con, rights, new):
             raise TailraceError(f"split: tenant {into} has no rows of its own yet; move them in the product and run it")
-        with transaction(con):
-            for table in (forgetting.TOMBSTONES, "tailrace.legal_holds"):
-                _copy_to(con, table, old, new)
-            left = {label: _drop_moved(con, rule, old, new) for label, rule in _own(con, rights).items()}
-            moved = _identifiers_of(con, rights, new)
-            built = _scrub_moved(con, rights, old, stores.pseudonyms(con, old, moved))
+    return None
+
+
+def _take_out_moved(rights: Rights, tenant: str, into: str) -> str:
+    """What the old tenant keeps of those who moved goes, in one transaction; the receipt's id."""
+    receipt = receipts.new_id()
+    with rights.warehouse.writer("split", on_wait=rights.progress) as con, transaction(con):
+        forgetting.read_key(con)
+        old, new = people.check_tenant(con, tenant), people.check_tenant(con, into)
+        for table in (forgetting.TOMBSTONES, "tailrace.legal_holds"):
+            _copy_to(con, table, old, new)
+        left = {label: _drop_moved(con, rule, old, new) for label, rule in _own(con, rights).items()}
+        moved = _identifiers_of(con, rights, new)
+        built = {each.table: each.deleted for each in _scrub_built(con, rights, stores.pseudonyms(con, old, moved))}
+        journal.begin(
+            con,
+            receipt,
+            "split",
+            tenant=old,
+            into=new,
+            rows_left_behind={label: rows for label, rows in left.items() if rows},
+            built=built,
+        )
+    return receipt
+
+
+def finish_split(rights: Rights, receipt: str) -> Path:
+    """Build, write the file anew, sign."""
     rights.rebuild(rights.progress)
+    failpoint("split_after_rebuild")
     rights.warehouse.rewrite("split: rewriting the file", on_wait=rights.progress)
-    body = {"into": new, "rows_left_behind": {k: n for k, n in left.items() if n}, "built": built}
-    return _issue(rights, "split", receipt, old, requested, body)
+    with rights.warehouse.writer("split", on_wait=rights.progress) as con:
+        begun = journal.begun(con, receipt)
+    body = {name: begun[name] for name in ("into", "rows_left_behind", "built")}
+    start = head(rights, "split", receipt, begun["tenant"], None, begun["requested_at"])
+    return conclude(rights, {**start, **body}, action="split")
 
 
 def readmit(rights: Rights, *, tenant: str) -> int:
@@ -108,7 +155,6 @@ def readmit(rights: Rights, *, tenant: str) -> int:
         forgetting.prepare(con)
         if not con.execute(f"delete from {forgetting.GONE_TENANTS} where tenant_id = ?", [tenant]).fetchall()[0][0]:
             raise TailraceError(f"tenant {tenant}: did not leave; give the id that its receipt names")
-        con.execute("delete from tailrace.erasure_steps where receipt = ?", [f"keys of {tenant}"])
         con.execute(f"delete from {forgetting.TOMBSTONES} where receipt = ?", [f"left with {tenant}"])
         ((last,),) = con.execute(
             "select coalesce(max(key_version), 0) from vault.tenant_keys where tenant_id = ?", [tenant]
@@ -121,27 +167,51 @@ def readmit(rights: Rights, *, tenant: str) -> int:
     return int(last + 1)
 
 
-def _leave(rights: Rights, *, kind: str, tenant: str, prepare: Any = None) -> Path:
+def _leave(rights: Rights, *, kind: str, tenant: str, prepare: Prepare | None = None) -> Path:
     receipts.signing_key(rights.settings)
-    requested = _now()
     with rights.warehouse.writer(kind, on_wait=rights.progress) as con:
         forgetting.prepare(con)
         ledger.prepare(con)
-        leaving = _leaving(con, tenant)
-        under_way = con.execute(
-            f"select receipt from {forgetting.GONE_TENANTS} where tenant_id = ?", [leaving]
-        ).fetchall()
-        receipt = str(under_way[0][0]) if under_way else receipts.new_id()
-        stored = receipts.receipts_dir(rights.settings) / f"{receipt}.json"
-        if stored.exists():
-            return stored
-        if not under_way:
-            _refuse_held(rights, con, kind, leaving, requested)
-            more = prepare(con, leaving) if prepare else {}
+        receipt = _left_before(con, tenant)
+        if receipt is None:
+            leaving = people.check_tenant(con, tenant)
+            if leaving == UNATTRIBUTED:
+                raise TailraceError("unattributed is no tenant that could leave; attribute its rows in the sources")
+            _refuse_held(rights, con, kind, leaving)
+            details = prepare(con, leaving) if prepare else {}
+            receipt = receipts.new_id()
+            asked = ledger.subject_hash(con, kind, tenant)
             with transaction(con):
                 con.execute(f"insert into {forgetting.GONE_TENANTS} values (?, ?)", [leaving, receipt])
-                journal.store(con, receipt, "begun", {**more, "requested_at": requested})
-        begun = dict(journal.result(con, receipt, "begun") or {})
+                journal.begin(con, receipt, kind, tenant=leaving, asked=asked, details=details)
+    failpoint("leave_after_begun")
+    return finish_leaving(rights, receipt)
+
+
+def _left_before(con: duckdb.DuckDBPyConnection, tenant: str) -> str | None:
+    """The receipt of a tenant that left, or is leaving. Once its rows are gone, nothing but a hash knows its slug."""
+    try:
+        known = people.check_tenant(con, tenant)
+    except TailraceError:
+        known = tenant.lower()
+    rows = con.execute(f"select receipt from {forgetting.GONE_TENANTS} where tenant_id = ?", [known]).fetchall()
+    if rows:
+        return str(rows[0][0])
+    for (receipt,) in con.execute(f"select receipt from {forgetting.GONE_TENANTS}").fetchall():
+        begun = journal.begun(con, receipt)
+        if known == tenant.lower() and begun.get("asked") == ledger.subject_hash(con, begun["kind"], tenant):
+            return str(receipt)
+    return None
+
+
+def finish_leaving(rights: Rights, receipt: str) -> Path:
+    """All that is not done yet; the receipt's path."""
+    with rights.warehouse.writer("a tenant leaves", on_wait=rights.progress) as con:
+        forgetting.read_key(con)
+        begun = journal.begun(con, receipt)
+        kind, leaving = str(begun["kind"]), str(begun["tenant"])
+        if receipt not in journal.under_way(con):
+            return receipts.receipts_dir(rights.settings) / f"{receipt}.json"
         keys = _destroy_keys(con, leaving)
         _once(con, receipt, "keys", lambda: keys)
         _once(con, receipt, "quarantine", lambda: _clear_quarantine(con, rights))
@@ -149,8 +219,11 @@ def _leave(rights: Rights, *, kind: str, tenant: str, prepare: Any = None) -> Pa
         _once(con, receipt, "built", lambda: _clear_built(con, rights, leaving))
     for path in files.exports_naming(rights.settings, [leaving]):
         path.unlink(missing_ok=True)
+    failpoint("leave_after_exports")
     rights.rebuild(rights.progress)
+    failpoint("leave_after_rebuild")
     rights.warehouse.rewrite(f"{kind}: rewriting the files", on_wait=rights.progress)
+    failpoint("leave_after_rewrite")
     with rights.warehouse.writer(kind, on_wait=rights.progress) as con:
         steps = journal.steps(con, receipt)
         left = {
@@ -158,42 +231,30 @@ def _leave(rights: Rights, *, kind: str, tenant: str, prepare: Any = None) -> Pa
             for place, count in stores.mentions(con, [leaving]).items()
             if not place.startswith("tailrace.")
         }
-    requested = str(begun.pop("requested_at"))
     body = {
-        **begun,
-        "steps": [
-            {"step": step, "at": at, "result": result} for step, (result, at) in steps.items() if step != "begun"
-        ],
+        **begun["details"],
+        "steps": [{"step": step, "at": at, "result": result} for step, (result, at) in steps.items()],
         "left": left,
     }
-    return _issue(rights, kind, receipt, leaving, requested, body)
+    return conclude(rights, {**head(rights, kind, receipt, leaving, None, begun["requested_at"]), **body}, action=kind)
 
 
-def _leaving(con: duckdb.DuckDBPyConnection, tenant: str) -> str:
-    gone = con.execute(
-        f"select tenant_id from {forgetting.GONE_TENANTS} where tenant_id = lower(?)", [tenant]
-    ).fetchall()
-    found = str(gone[0][0]) if gone else people.check_tenant(con, tenant)
-    if found == UNATTRIBUTED:
-        raise TailraceError("unattributed is no tenant that could leave; attribute its rows in the sources")
-    return found
-
-
-def _refuse_held(rights: Rights, con: duckdb.DuckDBPyConnection, kind: str, tenant: str, requested: str) -> None:
+def _refuse_held(rights: Rights, con: duckdb.DuckDBPyConnection, kind: str, tenant: str) -> None:
     rows = con.execute("select id, reason from tailrace.legal_holds where tenant_id = ?", [tenant]).fetchall()
-    if not rows or kind == "merge":  # a merge carries its holds along
+    if not rows or kind == MERGE:  # a merge carries its holds along
         return
-    receipt = receipts.new_id()
+    receipt, requested = receipts.new_id(), datetime.now(UTC).isoformat(timespec="seconds")
     body = {**head(rights, kind, receipt, tenant, None, requested), "outcome": "refused", "reason": rows[0][1]}
     path = receipts.issue(rights.settings, body)
     ledger.record(con, actor=rights.actor, action=kind, outcome="refused", tenant=tenant, receipt=receipt)
     raise TailraceError(f"{kind}: refused by a legal hold ({rows[0][1]}); the receipt is {path}")
 
 
-def _once(con: duckdb.DuckDBPyConnection, receipt: str, step: str, act: Any) -> None:
+def _once(con: duckdb.DuckDBPyConnection, receipt: str, step: _Step, act: Callable[[], Any]) -> None:
     if journal.result(con, receipt, step) is None:
         with transaction(con):
             journal.store(con, receipt, step, act())
+    failpoint(_AFTER[step])
 
 
 def _destroy_keys(con: duckdb.DuckDBPyConnection, tenant: str) -> int:
@@ -261,9 +322,12 @@ def _empty_documents(con: duckdb.DuckDBPyConnection, rule: ErasureRule, relation
     return int(rows[0][0])
 
 
+def _scrub_built(con: duckdb.DuckDBPyConnection, rights: Rights, values: Sequence[str]) -> list[stores.Scrubbed]:
+    return stores.scrub_built(con, [contract.schema for contract in rights.contracts.sources.values()], values)
+
+
 def _clear_built(con: duckdb.DuckDBPyConnection, rights: Rights, tenant: str) -> list[dict[str, Any]]:
-    schemas = [contract.schema for contract in rights.contracts.sources.values()]
-    done = stores.scrub_built(con, schemas, [tenant])
+    done = _scrub_built(con, rights, [tenant])
     for each in done:
         schema, _, name = each.table.partition(".")
         if schema == "rollups":
@@ -330,29 +394,3 @@ def _identifiers_of(con: duckdb.DuckDBPyConnection, rights: Rights, tenant: str)
                 rows = con.execute(f"select {each.sql} from {label} as n where {rule.tenant} = ?", [tenant]).fetchall()
                 found |= {str(value) for (value,) in rows if value is not None}
     return sorted(found)
-
-
-def _scrub_moved(
-    con: duckdb.DuckDBPyConnection, rights: Rights, tenant: str, pseudonyms: list[str]
-) -> Mapping[str, int]:
-    schemas = [contract.schema for contract in rights.contracts.sources.values()]
-    return {each.table: each.deleted for each in stores.scrub_built(con, schemas, pseudonyms)}
-
-
-def _issue(rights: Rights, kind: str, receipt: str, tenant: str, requested: str, body: dict[str, Any]) -> Path:
-    with rights.warehouse.writer(kind, on_wait=rights.progress) as con:
-        path = receipts.issue(
-            rights.settings,
-            {
-                **head(rights, kind, receipt, tenant, None, requested),
-                "outcome": "done",
-                **body,
-                "completed_at": _now(),
-            },
-        )
-        ledger.record(con, actor=rights.actor, action=kind, outcome="done", tenant=tenant, receipt=receipt)
-    return path
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

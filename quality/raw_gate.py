@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from pii_policies import Table
 from quality.expectations import ROWS_A_FRAME, Expectation, Finding, Verdict, examine
 from warehouse import positions, quote
 
@@ -57,18 +56,6 @@ def check_table(
         if newest is not None and newest[0] is not None:
             positions.write(connection, _GATE, name, {"passed_until": newest[0]})
     return verdict
-
-
-def expectations_of(table: Table) -> list[Expectation]:
-    """What the data contract of a table promises of each live row: required columns, allowed values, keys."""
-    found = []
-    for column in table.landed:
-        if column.required or column.key_position is not None:
-            found.append(Expectation(type="expect_column_values_to_not_be_null", kwargs={"column": column.name}))
-        if column.allowed:
-            kwargs = {"column": column.name, "value_set": list(column.allowed)}
-            found.append(Expectation(type="expect_column_values_to_be_in_set", kwargs=kwargs))
-    return found
 
 
 def _changed_rows(

@@ -40,18 +40,43 @@ ErasurePoint = Literal[
     "rewrite_mid_copy",
     "rewrite_before_swap",
     "erase_after_rewrite",
-    "erase_before_receipt",
-    "erase_after_receipt",
+    "before_receipt",
+    "after_receipt",
 ]
+RightPoint = Literal[
+    "restrict_after_aside",
+    "lift_after_rows",
+    "lift_after_rebuild",
+    "lift_after_aside",
+    "export_after_journal",
+    "export_mid_file",
+    "export_after_file",
+    "rectify_after_journal",
+    "rectify_after_resync",
+    "rectify_after_rebuild",
+    "leave_after_begun",
+    "leave_after_keys",
+    "leave_after_quarantine",
+    "leave_after_raw",
+    "leave_after_built",
+    "leave_after_exports",
+    "leave_after_rebuild",
+    "leave_after_rewrite",
+    "split_after_rows",
+    "split_after_rebuild",
+    "retention_after_rows",
+]
+"""Those of other rights than erasure; they pass through the points of rewriting and of the receipt as well."""
 CAPTURE_POINTS: tuple[CapturePoint, ...] = get_args(CapturePoint)
 PUBLISH_POINTS: tuple[PublishPoint, ...] = get_args(PublishPoint)
 ERASURE_POINTS: tuple[ErasurePoint, ...] = get_args(ErasurePoint)
+RIGHT_POINTS: tuple[RightPoint, ...] = get_args(RightPoint)
 
 
 _passed: defaultdict[str, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
 
 
-def failpoint(name: CapturePoint | PublishPoint | ErasurePoint) -> None:
+def failpoint(name: CapturePoint | PublishPoint | ErasurePoint | RightPoint) -> None:
     """Die here when ``TAILRACE_FAILPOINT`` names this point, or, as ``point:3``, when it is passed for the third time.
 
     The signal is real, nothing is cleaned up.

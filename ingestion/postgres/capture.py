@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 import duckdb
 import psycopg
@@ -30,6 +31,7 @@ from ingestion.postgres.drift import Drift
 from ingestion.postgres.position import Position
 from ingestion.postgres.reader import SlotCopy
 from ingestion.postgres.report import SyncReport
+from ingestion.postgres.residency import Admission
 from ingestion.postgres.slots import (
     Cluster,
     StreamLostError,
@@ -47,7 +49,7 @@ from ingestion.postgres.slots import (
 from ingestion.postgres.snapshot import CHUNK_BLOCKS, Snapshot
 from ingestion.postgres.stream import BATCH_MESSAGES, Stream
 from pii_policies import load_contracts
-from settings import Settings, TailraceError, postgres_problem
+from settings import Settings, TailraceError, postgres_problem, source_database
 from warehouse import DuckDBWarehouse, positions, transaction
 from warehouse.duckdb_engine import DEFER_COMPACTION, warehouse_problem
 from warehouse.failpoints import failpoint
@@ -111,6 +113,12 @@ def capture_of(
         publication=config.publication,
         patterns=config.schemas,
         tables=tables,
+        admission=Admission(
+            database=database,
+            region=settings.region,
+            silo_only=settings.residency.silo_only,
+            is_silo=database != source_database(config.dsn),
+        ),
         warehouse=warehouse,
         progress=progress or _silent,
         resnapshot_if_lost=config.on_slot_lost == "resnapshot",
@@ -153,6 +161,7 @@ class Capture:
     publication: str
     patterns: Sequence[str]
     tables: Sequence[RawTable]
+    admission: Admission
     warehouse: DuckDBWarehouse
     progress: Progress
     batch_messages: int = BATCH_MESSAGES
@@ -163,6 +172,7 @@ class Capture:
     _copy: SlotCopy = field(init=False, repr=False)
     _prepared: _Prepared | None = field(init=False, repr=False, default=None)
     _aliases: Mapping[int, int] = field(init=False, repr=False)
+    _admit: Callable[[], None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._copy = SlotCopy(self.dsn, self.slot)
@@ -193,6 +203,8 @@ class Capture:
         source = self._read(connection)
         found = findings(connection, source, database=self.database, patterns=self.patterns, tables=self.tables)
         self._report.warnings += require(list(found))
+        self._admit = partial(self.admission.check, connection, source)
+        self._admit()
         self._aliases = source.aliases
         prepared = self._prepare(discover(source, self.tables))
         relations, position = prepared.relations, prepared.position
@@ -205,6 +217,7 @@ class Capture:
             self._adapt(connection, position, relations)
         flush_all(connection)  # else an asynchronous commit that has returned would wait for the next pass
         upto, now = source_present(connection)
+        self._admit()  # once more, of what committed since the pass began
         self._stream(connection, position, relations, upto, now=now)
         self._finish(connection, position, upto, now)
         self._prepared = replace(prepared, position=position)
@@ -315,6 +328,7 @@ class Capture:
         """The source as of the beginning of a new slot: ``slot``, or one that lasts as long as the block."""
         name = slot or f"tailrace_join_{secrets.token_hex(6)}"
         with exported_snapshot(self.dsn, name, temporary=slot is None) as (lsn, snapshot):
+            self._admit()  # whatever the snapshot shows is there now
             yield Snapshot(
                 database=self.database,
                 dsn=self.dsn,

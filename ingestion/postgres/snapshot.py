@@ -51,8 +51,8 @@ from warehouse import DuckDBWarehouse, positions, quote, transaction
 from warehouse.duckdb_engine import DEFER_COMPACTION
 from warehouse.failpoints import failpoint
 
-CHUNK_BLOCKS = 8192
-"""Heap blocks of a chunk: 64 MB where a block has 8 KiB."""
+CHUNK_BLOCKS = 10_240
+"""Heap blocks of a chunk, more or less: 80 MB where a block has 8 KiB."""
 _SMALL_BLOCKS, _GROUP_BLOCKS, _GROUP_TABLES = 128, 1024, 64
 """Tables up to so many blocks are read together, up to so many blocks and tables in one query."""
 _WRAP = 2**31 - 100_000_000
@@ -382,16 +382,20 @@ class Snapshot:
         return deque(work), renewals
 
     def _chunks(self, found: _Found, taken: Iterable[Blocks]) -> Iterator[Blocks]:
-        """The blocks that are not ``taken``, in chunks. The last has no end: the table may have grown."""
+        """The blocks that are not ``taken``, in chunks of one size, so that no worker is left with much at the end.
+
+        The last has no end: the table may have grown.
+        """
         if not found.divisible:
             yield Blocks()
             return
         at = 0
         for blocks in [*joined(taken), Blocks(max(found.blocks, 1))]:
-            while at < blocks.first:
-                end = min(at + self.chunk_blocks, blocks.first)
-                yield Blocks(at, None if end == found.blocks else end)
-                at = end
+            count = max(1, round((blocks.first - at) / self.chunk_blocks))
+            bounds = [at + (blocks.first - at) * number // count for number in range(count + 1)]
+            for first, last in itertools.pairwise(bounds):
+                if first < last:
+                    yield Blocks(first, None if last == found.blocks else last)
             if blocks.last is None:
                 return
             at = blocks.last

@@ -166,7 +166,7 @@ class Reading:
         """Mark as deleted what the whole did not show. What was landed while it was read, it may have passed."""
         table = self.lander.tables[stream]
         key = self.connector.streams[stream].key
-        gone = f"{quote(key)} not in ({seen.AMONG}) and _airbyte_extracted_at < ?::timestamptz"
+        gone = f"not {seen.met(quote(key))} and _airbyte_extracted_at < ?::timestamptz"
         values: list[Any] = [*self._seen_as(stream), began]
         window = self.connector.pages_of(stream).window
         if window is not None and any(column.name == window.field for column in table.columns):

@@ -1,7 +1,8 @@
 """Which subjects of a shared source (customers, companies) belong to this deployment's region.
 
 A source such as Stripe is one account for all regions. Rows of another region must not land, so the answer is kept
-for each subject by its id, and what depends on the subject (an invoice, a contact) follows it.
+for each subject, and what depends on the subject (an invoice, a contact) follows it. A subject stands there by a hash
+of its id: not even the id of another region's customer lies in this one's file.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from settings import Settings
 
 _TABLE = """
 create schema if not exists tailrace;
-create table if not exists tailrace.residency (source varchar not null, subject varchar not null, ours boolean not null)
+create table if not exists tailrace.placed (source varchar not null, hash varchar not null, ours boolean not null)
 """
 
 
+def abroad(source: str, expression: str) -> str:
+    """The condition that the subject whose id a SQL expression of ours gives belongs to another region."""
+    return f"sha256({expression}) in (select hash from tailrace.placed where source = '{source}' and not ours)"  # noqa: S608
+
+
 class Residency:
-    """The residency of one source's subjects, stored as ``tailrace.residency(source, subject, ours)``."""
+    """The residency of one source's subjects, stored as ``tailrace.placed(source, hash, ours)``."""
 
     def __init__(self, *, source: str, settings: Settings) -> None:
         self._source = source
@@ -37,9 +43,9 @@ class Residency:
     def known(self, con: duckdb.DuckDBPyConnection, subjects: Iterable[str]) -> dict[str, bool]:
         """Subject → ours, for those of ``subjects`` that were decided before."""
         rows = con.execute(
-            "select subject, ours from tailrace.residency "
-            "where source = ? and subject in (select unnest(?::varchar[]))",
-            [self._source, list(subjects)],
+            "select id, ours from (select unnest(?::varchar[]) as id) join tailrace.placed on hash = sha256(id) "
+            "where source = ?",
+            [list(subjects), self._source],
         ).fetchall()
         return {str(subject): bool(ours) for subject, ours in rows}
 
@@ -47,10 +53,12 @@ class Residency:
         """Store decisions; the caller holds the transaction of the rows that they let in."""
         subjects, answers = list(decisions), list(decisions.values())
         con.execute(
-            "delete from tailrace.residency where source = ? and subject in (select unnest(?::varchar[]))",
+            "delete from tailrace.placed where source = ? "
+            "and hash in (select sha256(id) from (select unnest(?::varchar[]) as id))",
             [self._source, subjects],
         )
         con.execute(
-            "insert into tailrace.residency select ?, unnest(?::varchar[]), unnest(?::boolean[])",
+            "insert into tailrace.placed select ?, sha256(id), ours "
+            "from (select unnest(?::varchar[]) as id, unnest(?::boolean[]) as ours)",
             [self._source, subjects, answers],
         )

@@ -402,9 +402,9 @@ class _Object:
     def _sweep(self, con: duckdb.DuckDBPyConnection, began: str | None) -> None:
         """Mark as deleted what was not in the whole. What was landed while a walk went on, it may have passed."""
         self._see(con, list(self.position["skipped"]))
-        ours = "select id from tailrace.seen where source = ? and stream = ?"
         if not self._stream.appends:
-            gone = f'"Id" not in ({ours}) and (_airbyte_extracted_at < ?::timestamptz or ?::timestamptz is null)'
+            met = seen.met('"Id"')
+            gone = f"not {met} and (_airbyte_extracted_at < ?::timestamptz or ?::timestamptz is null)"
             self._lander.tombstone_where(con, self._stream.name, gone, [SOURCE, self._stream.name, began, began])
         seen.forget(con, SOURCE, self._stream.name)
 

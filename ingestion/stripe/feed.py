@@ -18,18 +18,22 @@ from ingestion.rest.client import ApiError, Json, RestClient
 from ingestion.rest.connector import Connector, reference
 from ingestion.rest.engine import Reading
 from ingestion.rest.landing import Change, Lander
+from ingestion.rest.residency import abroad
 from ingestion.stripe import meters
 from ingestion.stripe.report import StripeReport
 
 EVENTS = "events"
 METERED = "meter_event_summaries"
 # Events of customers who live in another region now; a refund names its charge only.
-_ABROAD = """(
-    with abroad as (select subject from tailrace.residency where source = 'stripe' and not ours)
-    select id from raw_stripe.events
-    where data->>'$.object.customer' in (from abroad) or data->>'$.object.id' in (from abroad)
-        or data->>'$.object.charge' in (select id from raw_stripe.charges where customer in (from abroad))
-)"""
+_OF = (
+    abroad("stripe", "data->>'$.object.customer'"),
+    abroad("stripe", "data->>'$.object.id'"),
+    abroad("stripe", "customer"),
+)
+_ABROAD = (
+    f"(select id from raw_stripe.events where {_OF[0]} or {_OF[1]} "  # noqa: S608
+    f"or data->>'$.object.charge' in (select id from raw_stripe.charges where {_OF[2]}))"
+)
 
 
 class StripeReading(Reading):

@@ -10,9 +10,9 @@ from typing import Any, cast, get_args
 from ingestion import forgetting
 from orchestration import console
 from orchestration.rights import rights_of
-from privacy import erase as erasing
 from privacy import export as exporting
 from privacy import ledger, people, receipts, requests, retention, tenants
+from privacy import resume as resuming
 from privacy.rights import Rights
 from settings import Region, TailraceError, load_settings
 
@@ -34,7 +34,7 @@ def exercise(act: Callable[[Rights], Path | list[Path]], *, title: str, region: 
 
 
 def resume(*, region: str | None, as_json: bool) -> None:
-    exercise(erasing.resume, title="erasures that were interrupted", region=region, as_json=as_json)
+    exercise(resuming.resume, title="what was interrupted", region=region, as_json=as_json)
 
 
 def export(*, tenant: str, subject: str, region: str | None, as_json: bool) -> None:

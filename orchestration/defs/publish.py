@@ -23,6 +23,7 @@ from orchestration.dbt_build import ensure_manifest, models
 from orchestration.defs.deployment import Deployment
 from orchestration.defs.raw import check_result
 from orchestration.failures import station
+from quality.contract_gates import check_staging, staging_models
 from quality.rollup_gate import check_rollup, rollup_names
 from serving.analytics import SCHEMAS, write_analytics_file
 from settings import Settings, TailraceError
@@ -33,11 +34,18 @@ from settings import Settings, TailraceError
     specs=[
         AssetCheckSpec("gate", asset=AssetKey(["rollups", name]), blocking=True, description="Holds before publishing.")
         for name in rollup_names()
+    ]
+    + [
+        AssetCheckSpec("gate", asset=AssetKey(["staging", name]), blocking=True, description="Treated values look so.")
+        for name in staging_models()
     ],
 )
 def gate_rollups(deployment: Deployment) -> Iterator[AssetCheckResult]:
-    """Check every rollup whole, and against the facts it came from."""
+    """Check what treatments left in staging, then every rollup whole, and against the facts it came from."""
     with station("gate on rollups"), deployment.warehouse.writer("gate on rollups") as connection:
+        for name in staging_models():
+            verdict = check_staging(connection, name)
+            yield check_result(deployment, verdict, asset_key=AssetKey(["staging", name]), gate="staging")
         for name in rollup_names():
             verdict = check_rollup(connection, name)
             yield check_result(deployment, verdict, asset_key=AssetKey(["rollups", name]), gate="rollups")

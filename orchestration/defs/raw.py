@@ -24,8 +24,9 @@ from orchestration.failures import station
 from pii_policies import Table, load_contracts
 from pii_policies.keys import ensure_keys_for_raw
 from quality import quarantine
+from quality.contract_gates import raw_expectations
 from quality.expectations import Verdict
-from quality.raw_gate import check_table, expectations_of
+from quality.raw_gate import check_table
 from warehouse import quote
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def gate_raw(deployment: Deployment) -> Iterator[AssetCheckResult]:
                     schema=table.schema,
                     table=table.name,
                     key=table.key,
-                    expectations=expectations_of(table),
+                    expectations=raw_expectations(f"{table.schema}.{table.name}"),
                 )
                 yield check_result(deployment, verdict, asset_key=raw_key(table), gate="raw")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,28 +132,42 @@ def in_stripe(canaries: Canaries, contracts: Contracts, path: Path) -> None:
 
 
 def in_hubspot(canaries: Canaries, contracts: Contracts, path: Path) -> None:
-    with sqlite3.connect(path) as connection:
-        for table in contracts.raw_tables("hubspot"):
-            query = "select id, properties from records where kind = ? and archived is null order by id limit ?"
-            for key, body in connection.execute(query, [table.name, DOCUMENTS]).fetchall():
-                document = json.loads(body)
-                for column in personal(table):
-                    if column.name.startswith("properties_"):
-                        _plant(canaries, table, column, document, column.name.removeprefix("properties_"))
-                connection.execute("update records set properties = ? where id = ?", [json.dumps(document), key])
-    connection.close()
+    def name_of(column: Column, document: dict[str, Any]) -> str | None:
+        return column.name.removeprefix("properties_") if column.name.startswith("properties_") else None
+
+    live = "select id, properties from records where kind = ? and archived is null order by id limit ?"
+    _in_crm(canaries, contracts, "hubspot", path, live, "properties", name_of)
 
 
 def in_salesforce(canaries: Canaries, contracts: Contracts, path: Path) -> None:
+    def name_of(column: Column, document: dict[str, Any]) -> str | None:
+        takes = column.name in document and column.data_class.name != "person_identifier"
+        return column.name if takes else None
+
+    live = "select id, body from records where object = ? and deleted = 0 order by id limit ?"
+    _in_crm(canaries, contracts, "salesforce", path, live, "body", name_of)
+
+
+def _in_crm(
+    canaries: Canaries,
+    contracts: Contracts,
+    source: str,
+    path: Path,
+    live: str,
+    body: str,
+    name_of: Callable[[Column, dict[str, Any]], str | None],
+) -> None:
+    """Into live records of a CRM that does not run: ``name_of`` says where a column stands in one, if it does."""
     with sqlite3.connect(path) as connection:
-        for table in contracts.raw_tables("salesforce"):
-            query = "select id, body from records where object = ? and deleted = 0 order by id limit ?"
-            for key, body in connection.execute(query, [table.name, DOCUMENTS]).fetchall():
-                document = json.loads(body)
+        for table in contracts.raw_tables(source):
+            for key, text in connection.execute(live, [table.name, DOCUMENTS]).fetchall():
+                document = json.loads(text)
                 for column in personal(table):
-                    if column.name in document and column.data_class.name != "person_identifier":
-                        _plant(canaries, table, column, document, column.name)
-                connection.execute("update records set body = ? where id = ?", [json.dumps(document), key])
+                    name = name_of(column, document)
+                    if name is not None:
+                        _plant(canaries, table, column, document, name)
+                changed = [json.dumps(document), key]
+                connection.execute(f"update records set {body} = ? where id = ?", changed)  # noqa: S608
     connection.close()
 
 

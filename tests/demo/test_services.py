@@ -93,3 +93,21 @@ def test_the_company_keeps_the_size_it_began_with(settings: Settings) -> None:
     later = services.settle_size(settings, tenants=None, days=None, seed=None).demo
     assert later.days == 5
     assert services.settle_size(settings, tenants=None, days=8, seed=None).demo.days == 8
+
+
+def test_the_demo_signs_receipts_with_a_secret_of_its_own_made_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in (*services.SANDBOX_CREDENTIALS, "TAILRACE_RECEIPT_KEY"):
+        monkeypatch.setenv(name, "")  # so that it is put back afterwards
+        monkeypatch.delenv(name)
+    services.write_credentials(settings)
+    path = settings.demo_dir / "sandbox.env"
+    first = path.read_text()
+    assert path.stat().st_mode & 0o077 == 0
+    services.write_credentials(settings)
+    assert path.read_text() == first
+    monkeypatch.delenv("TAILRACE_RECEIPT_KEY")
+    load_settings(region="us")  # as every command and job does
+    assert len(bytes.fromhex(os.environ["TAILRACE_RECEIPT_KEY"])) == 32
+    assert os.environ["TAILRACE_RECEIPT_KEY"] not in "".join(capfd.readouterr())

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
+from jinja2.nativetypes import NativeEnvironment
 from psycopg import sql
 
 from demo.postgres import EmbeddedPostgres
@@ -154,11 +155,19 @@ def test_snowflake_closes_every_personal_column_and_whatever_nobody_classified()
     assert {name.strip(" '") for name in opened.split(",")} == kept
 
 
-def test_every_staging_relation_has_a_row_access_policy() -> None:
+@pytest.mark.parametrize("target", ["snowflake", "duckdb"])
+def test_every_relation_that_is_shown_is_made_with_a_row_access_policy(target: str) -> None:
     text = artefacts(CONTRACTS)[Path("deploy/snowflake_policies.sql")]
-    for table in CONTRACTS.tables():
-        name = f"staging.{staging_name(table)}"
-        assert f"exists {name} add row access policy governance.tenant_rows on (tenant_id);" in text
+    assert "create row access policy if not exists governance.tenant_rows as (row_tenant varchar)" in text
+    project = yaml.safe_load((ROOT / "dbt_project/dbt_project.yml").read_text())
+    shown = [project["models"]["tailrace"][layer] for layer in ("staging", "marts", "rollups")]
+    for layer in [*shown, project["snapshots"]["tailrace"]]:
+        rendered = NativeEnvironment().from_string(layer["+row_access_policy"]).render(target={"type": target})
+        assert rendered == ("governance.tenant_rows on (tenant_id)" if target == "snowflake" else None)
+    for path in (ROOT / "dbt_project/models").glob("*/**/_*models.yml"):
+        if path.relative_to(ROOT / "dbt_project/models").parts[0] in ("staging", "marts", "rollups"):
+            for model in yaml.safe_load(path.read_text())["models"]:
+                assert "tenant_id" in [column["name"] for column in model["columns"]], model["name"]
 
 
 def test_the_inventory_names_every_personal_column() -> None:

@@ -16,7 +16,8 @@ import pytest
 from ingestion import forgetting
 from pii_policies import load_contracts
 from privacy import files, journal, ledger, people, receipts
-from privacy.erase import erase, resume
+from privacy.erase import erase
+from privacy.resume import resume
 from settings import ROOT, TailraceError
 from tests.privacy.support import (
     CONTACT,
@@ -239,7 +240,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ho
         yield seeded, _summary(whole, erase(whole.rights(), tenant="alpha", subject=EMAIL))
 
 
-MOMENTS = ("erase_after_tombstones", "erase_mid_raw", "rewrite_before_swap", "erase_after_receipt")
+MOMENTS = ("erase_after_tombstones", "erase_mid_raw", "rewrite_before_swap", "after_receipt")
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,22 @@ def test_a_configuration_that_crosses_regions_is_refused_when_it_is_read(
         load_settings(config_path=config, region="us")
 
 
+@pytest.mark.parametrize("given", ["postgres", "serving"])
+def test_a_hipaa_tenant_where_no_silos_are_configured_is_refused_when_it_is_read(tmp_path: Path, given: str) -> None:
+    text = CONFIG.format(home=tmp_path) + "residency: {silo_only: [clinic]}\n"
+    first = {
+        "postgres": ("postgres: {", "postgres: {silo_databases: silo_*, "),
+        "serving": ("serving: {", "serving: {silo_databases: silo_*, "),
+    }
+    config = tmp_path / "tailrace.yml"
+    config.write_text(text.replace(*first[given]))
+    missing = "serving.silo_databases" if given == "postgres" else "sources.postgres.silo_databases"
+    with pytest.raises(TailraceError, match=re.escape(f"{missing} is not set")):
+        load_settings(config_path=config, region="us")
+    config.write_text(text.replace(*first["postgres"]).replace(*first["serving"]))
+    assert load_settings(config_path=config, region="us").residency.silo_only == ("clinic",)
+
+
 def tenant(**changes: Any) -> Tenant:
     return Tenant(**{"id": A, "name": "Alpha", "slug": "alpha", "tier": "pool", "region": "us", **changes})
 
