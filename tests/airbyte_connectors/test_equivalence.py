@@ -126,7 +126,7 @@ def land(con: duckdb.DuckDBPyConnection, source: str, records: Mapping[str, Iter
 
 
 def _value(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | dict) else value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if isinstance(value, list | dict) else value
 
 
 def staged(dbt: Dbt, source: str) -> dict[str, list[Json]]:
