@@ -13,10 +13,12 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export GX_ANALYTICS_ENABLED := false
 
 DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED)) $(if $(REGION),--region $(REGION))
+# Under the Elastic License 2.0: installed to be tested against, no part of the project.
+AIRBYTE_CONNECTORS = stripe==5.14.1
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-rights test-ledger lint bench-cdc bench-sources bench-redact format compile lock clean
+.PHONY: $(shell awk -F ':.*## ' '/^[a-z-]+:.*## / { print $$1 }' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,8 +46,15 @@ test: $(STAMP) lint ## lint, then the whole test suite; no credentials, no netwo
 test-postgres: $(STAMP) ## the capture suite on every PostgreSQL that is present: 15 (if installed), 16, 18 (VERSIONS=15,16, MARK=operations; TAILRACE_TEST_SEEDS=200 for more)
 	@PYTHONPATH=. $(BIN)/python tests/on_every_postgres.py $(if $(VERSIONS),--versions $(VERSIONS)) $(if $(MARK),-m $(MARK))
 
-test-soak: $(STAMP) ## ten weeks of a source's life under faults, with an outage (TAILRACE_TEST_SEEDS=7 for another life)
+test-soak: $(STAMP) ## ten weeks of each API source's life under faults, with an outage (TAILRACE_TEST_SEEDS=7 for another life)
 	@PYTHONPATH=. $(BIN)/python -m pytest tests/ingestion -q -m soak
+
+test-airbyte-connectors: $(STAMP) ## Airbyte's published connectors, each installed in .airbyte, and ours give the same staging rows
+	@for connector in $(AIRBYTE_CONNECTORS); do \
+		home=.airbyte/$${connector%%==*}; test -x $$home/bin/source-$${connector%%==*} && continue; \
+		$(BIN)/uv venv --quiet --allow-existing --python 3.11 $$home && \
+		$(BIN)/uv pip install --quiet --system-certs --python $$home/bin/python airbyte-source-$$connector || exit 1; done
+	@TAILRACE_AIRBYTE_CONNECTORS=.airbyte $(BIN)/python -m pytest tests/airbyte_connectors -m airbyte
 
 test-canaries: $(STAMP) ## unique personal values in every personal column, a whole run, then every byte outside raw searched
 	@$(BIN)/python -W ignore -m tests.canaries
