@@ -66,6 +66,9 @@ test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off
 test-rights: $(STAMP) ## rights of a whole deployment, each killed at every point; two regions side by side
 	@$(BIN)/python -m pytest tests/privacy tests/end_to_end/test_rights.py tests/end_to_end/test_two_regions.py -m "operations or not operations"
 
+test-serving: $(STAMP) ## publishing with Postgres killed, and readers through a hundred publishes
+	@$(BIN)/python -m pytest tests/serving -q -m operations
+
 test-ledger: $(STAMP) ## the sample company at twenty seeds, landed in two runs, marts against its own books (TAILRACE_TEST_SEEDS=57-57)
 	@$(BIN)/python -m pytest -n 2 -m ledger tests/end_to_end/test_ledger.py
 
@@ -85,6 +88,9 @@ bench-sources: $(STAMP) ## how fast Stripe, Salesforce and HubSpot are read, and
 
 bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 characters (ROWS, ROUNDS)
 	@$(BIN)/python -m bench.redact $(BENCH_FLAGS)
+
+bench-serving: $(STAMP) ## publishing rollups beside raw COPY, and reading them meanwhile (ROWS, ROUNDS, ONLY=key,key)
+	@$(BIN)/python -m bench.serving $(BENCH_FLAGS)
 
 format: $(STAMP) ## format Python and SQL
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -136,11 +136,11 @@ def _take_out_moved(rights: Rights, tenant: str, into: str) -> str:
 
 def finish_split(rights: Rights, receipt: str) -> Path:
     """Build, write the file anew, sign."""
-    rights.rebuild(rights.progress)
-    failpoint("split_after_rebuild")
-    rights.warehouse.rewrite("split: rewriting the file", on_wait=rights.progress)
     with rights.warehouse.writer("split", on_wait=rights.progress) as con:
         begun = journal.begun(con, receipt)
+    rights.rebuild_without_past(begun["tenant"])
+    failpoint("split_after_rebuild")
+    rights.warehouse.rewrite("split: rewriting the file", on_wait=rights.progress)
     body = {name: begun[name] for name in ("into", "rows_left_behind", "built")}
     start = head(rights, "split", receipt, begun["tenant"], None, begun["requested_at"])
     return conclude(rights, {**start, **body}, action="split")
@@ -220,7 +220,7 @@ def finish_leaving(rights: Rights, receipt: str) -> Path:
     for path in files.exports_naming(rights.settings, [leaving]):
         path.unlink(missing_ok=True)
     failpoint("leave_after_exports")
-    rights.rebuild(rights.progress)
+    rights.rebuild_without_past(leaving)
     failpoint("leave_after_rebuild")
     rights.warehouse.rewrite(f"{kind}: rewriting the files", on_wait=rights.progress)
     failpoint("leave_after_rewrite")

@@ -141,6 +141,13 @@ def test_the_receipt_counts_what_was_done_and_names_nobody(home: Home) -> None:
     assert not [value for value in (EMAIL, *HERS) if value.lower() in text]
 
 
+def test_earlier_published_versions_are_forgotten_before_and_after_the_new_one(home: Home) -> None:
+    built = home.built
+    path = erase(home.rights(), tenant="alpha", subject=EMAIL)
+    assert home.forgotten == [(A, built), (A, built + 1)]
+    assert {step["step"]: step["result"] for step in receipt(path)["steps"]}["rebuild"] == {"product": 1}
+
+
 def test_what_others_wrote_of_the_person_is_named_not_hidden(home: Home) -> None:
     john = {**sources()["app", "comments"][3], "body": f"ask {EMAIL} about it"}
     home.sync({("app", "comments"): [john]})

@@ -68,6 +68,12 @@ def test_an_offboarded_tenant_is_in_no_byte_and_lands_no_more(home: Home) -> Non
     assert offboard(home.rights(), tenant=A) == path, "once is enough"
 
 
+def test_earlier_published_versions_of_a_tenant_that_left_are_forgotten(home: Home) -> None:
+    built = home.built
+    offboard(home.rights(), tenant="alpha")
+    assert home.forgotten == [(A, built), (A, built + 1)]
+
+
 def test_a_legal_hold_keeps_a_tenant(home: Home) -> None:
     before = home.raw()
     with home.warehouse.writer("a test") as con:
