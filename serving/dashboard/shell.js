@@ -27,7 +27,7 @@ export function shell({ level, change, toggleTheme, retry }) {
   const [title, text] = [element(second), element("p")];
   const message = element("section", { className: "message", role: "alert", hidden: true }, title, text, again);
   const figures = element("div", { className: "figures" });
-  const main = element(level === 1 ? "main" : "div", { id: "main", tabIndex: -1 }, notice, chips, message, figures);
+  const main = element(level === 1 ? "main" : "div", { id: "main", tabIndex: -1 }, controls, notice, chips, message, figures);
   const skip = element("a", { className: "skip", href: "#main" }, "Skip to the figures");
   skip.onclick = (event) => {
     event.preventDefault(); // the address keeps the view
@@ -44,7 +44,6 @@ export function shell({ level, change, toggleTheme, retry }) {
       element("div", { className: "brand" }, mark, element("div", {}, name, element("p", { className: "quiet" }, "Usage and adoption"))),
       element("div", { className: "controls" }, stamped, theme),
     ),
-    controls,
     main,
     announcement,
     element(level === 1 ? "footer" : "p", { className: "foot quiet" }, "Days are UTC days. You see your own organisation’s figures only."),

@@ -19,7 +19,7 @@ export const benchmarks = () => ({
     parts.table(
       table("Among your peers", ["Measure", "You", "Lower quartile", "Median", "Upper quartile", "Peers"], shown.map(({ metric, value, p25, median, p75, peers }) => {
         const { label, format } = peerOf(metric);
-        return [label, format(value), format(p25), format(median), format(p75), number(peers)];
+        return [label, format(value), format(p25), format(median), format(p75), `${number(peers)} or more`];
       })),
     );
   },
@@ -38,6 +38,6 @@ function line({ metric, value, p25, median, p75, peers }) {
     element("div", { className: "row" }, element("span", { className: "name" }, label), element("span", { className: "share" }, format(value))),
     bandLine({ value, p25, median, p75 }),
     element("p", { className: "quiet row" }, element("span", {}, note), element("span", {}, place, good ? " ✓" : "")),
-    element("p", { className: "quiet" }, `Middle half ${format(p25)} – ${format(p75)}, median ${format(median)}, of ${number(peers)} peers`),
+    element("p", { className: "quiet" }, `Middle half ${format(p25)} – ${format(p75)}, median ${format(median)}, of ${number(peers)} peers or more`),
   );
 }

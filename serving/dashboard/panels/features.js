@@ -19,7 +19,7 @@ export const features = () => ({
     choices.find(({ dataset }) => dataset.feature === focused)?.focus();
     parts.table(
       table("Feature adoption", ["Feature", "Adoption", "Events", "Days used"], found.map(({ feature, average_adoption: share, events, days }) => [
-        featureName(feature), percent(share), number(events), number(days.length),
+        featureName(feature), percent(Number(share)), number(events), number(days.length),
       ])),
     );
   },
@@ -29,8 +29,8 @@ function choice({ feature, average_adoption: share, events }, { chosen, change }
   const made = element(
     "button",
     { type: "button", className: "choice", "aria-pressed": String(chosen), onclick: () => change({ feature: chosen ? null : feature }) },
-    element("span", { className: "row" }, element("span", { className: "name" }, featureName(feature)), element("span", { className: "share" }, percent(share))),
-    shareBar(share),
+    element("span", { className: "row" }, element("span", { className: "name" }, featureName(feature)), element("span", { className: "share" }, percent(Number(share)))),
+    shareBar(Number(share)),
     element("span", { className: "quiet" }, `${number(events)} events`),
   );
   made.dataset.feature = feature;

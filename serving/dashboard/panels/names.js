@@ -7,7 +7,7 @@ export const featureName = (feature) => FEATURES[feature] ?? humanise(feature);
 /** Measures of `/v1/usage` that are counted by day; `part` is the share of them that went wrong. */
 export const MEASURES = [
   { key: "workflow_runs", feature: "workflows", label: "Workflow runs", part: "workflow_runs_failed", partLabel: "failed" },
-  { key: "tasks_completed", feature: "tasks", label: "Tasks" },
+  { key: "tasks_completed", feature: "tasks", label: "Tasks completed" },
   { key: "comments", feature: "comments", label: "Comments" },
   { key: "api_requests", feature: "api", label: "API requests", part: "api_errors", partLabel: "errors" },
   { key: "ai_requests", feature: "ai", label: "AI requests" },

@@ -9,7 +9,7 @@ const SLOW_MS = 3_000;
  * Make a card. `spec`: {id, title, note, size, exports, load(context, again) → data, empty(data, context) → words or null,
  * draw(card, data, context), tools: [elements], concerns(feature)}.
  * `context`: {view, query: {from, to}, freshness, get(path, query), file(path, query), change(patch), announce(text),
- * fail(failure)}. `load` of what is returned gives true when the card shows what it should.
+ * fail(failure)}.
  */
 export function panel(spec, { heading }) {
   const note = element("p", { className: "quiet" }, spec.note ?? "");
@@ -55,23 +55,21 @@ export function panel(spec, { heading }) {
     const mine = ++turn;
     context = given;
     card.hidden = Boolean(context.view.feature && spec.concerns && !spec.concerns(context.view.feature));
-    if (card.hidden) return true;
+    if (card.hidden) return;
     card.setAttribute("aria-busy", "true");
     const slow = setTimeout(() => hint.replaceChildren("This takes longer than usual …"), SLOW_MS);
     try {
       const data = await spec.load(context, () => load(context));
-      if (mine !== turn) return true;
+      if (mine !== turn) return;
       const words = spec.empty?.(data, context) ?? null;
       if (words) rest(element("p", { className: "nothing" }, words));
       else spec.draw(parts, data, context);
       settle();
       performance.mark(`tailrace-${spec.id}`);
-      return true;
     } catch (failure) {
-      if (mine !== turn || failure instanceof Overtaken) return true;
+      if (mine !== turn || failure instanceof Overtaken) return;
       settle();
       fail(failure);
-      return false;
     } finally {
       clearTimeout(slow);
     }

@@ -45,7 +45,7 @@ function featureCards(features, { view }) {
   const people = rows.map((row) => row.active_users);
   const label = featureName(view.feature);
   return [
-    { label: `${label} adoption`, value: percent(chosen?.average_adoption ?? 0), change: "of a day’s active users", values: rows.map((row) => row.adoption_share) },
+    { label: `${label} adoption`, value: percent(Number(chosen?.average_adoption ?? 0)), change: "of a day’s active users", values: rows.map((row) => Number(row.adoption_share)) },
     { label: `${label} users a day`, value: compact(mean(people)), change: `${number(Math.max(...people))} at most`, values: people },
     ...(measuresOf(view.feature).length ? [] : [{ label: `${label} events`, value: compact(chosen?.events ?? 0), change: "in the period", values: rows.map((row) => row.events) }]),
   ];

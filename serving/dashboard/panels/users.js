@@ -22,7 +22,7 @@ export const users = () => {
     id: "users",
     title: "Users",
     note: "By pseudonym; no name or address reaches this page",
-    size: "full",
+    size: "wide",
     exports: "users",
     exportQuery: false,
     concerns: () => false,
