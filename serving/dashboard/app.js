@@ -1,5 +1,5 @@
-// The page of its own, and the page in a frame. The pass comes in the address's fragment, which no server is sent, or from
-// the page around us by message; it is kept in memory. The address keeps the view and never the pass.
+// The page of its own, and the page in a frame. The pass comes in the address's fragment, which no server is sent, or
+// from the page around us by message; it is kept in memory. The address keeps the view and never the pass.
 import { mount } from "./dashboard.js";
 
 const framed = window.parent !== window;
@@ -47,4 +47,8 @@ addEventListener("message", takeMessage);
 const known = takeFragment();
 if (!known && framed) needsToken();
 if (!known && !framed) dashboard.token(null);
-if (framed) new ResizeObserver(() => tellParent({ type: "tailrace:height", height: document.documentElement.offsetHeight })).observe(document.documentElement);
+if (framed) {
+  document.body.classList.add("framed"); // as high as what is in it, so that the frame can be
+  const tellHeight = () => tellParent({ type: "tailrace:height", height: document.body.offsetHeight });
+  new ResizeObserver(tellHeight).observe(document.body);
+}

@@ -45,7 +45,7 @@ export function shareBar(share, { ahead = null, tone = "s0" } = {}) {
   );
 }
 
-/** Where a value stands in the middle half of its peers: a band from p25 to p75, the median in it, the value as a dot. */
+/** Where a value stands among its peers: a band from p25 to p75, the median in it, the value as a dot. */
 export function bandLine({ value, p25, median, p75 }) {
   const top = Math.max(value, p75, 1e-9) * 1.12;
   const x = (figure) => (Math.max(figure, 0) / top) * 196 + 2;
@@ -63,7 +63,16 @@ export function bandLine({ value, p25, median, p75 }) {
 export function legend(series) {
   const sample = (kind) => shape("path", { class: kind === "column" ? "line block" : "line", d: "M1 4H21" });
   return series.map(({ label, kind }, index) =>
-    element("li", {}, shape("svg", { class: `s${index}`, viewBox: "0 0 22 8", width: 22, height: 8, "aria-hidden": "true" }, sample(kind)), label),
+    element(
+      "li",
+      {},
+      shape(
+        "svg",
+        { class: `s${index}`, viewBox: "0 0 22 8", width: 22, height: 8, "aria-hidden": "true" },
+        sample(kind),
+      ),
+      label,
+    ),
   );
 }
 
@@ -110,7 +119,8 @@ export function draw(box, { label, days, series, format, axis, name, tick, pick 
     "aria-valuetext": `${days.length} figures, from ${name(days[0])} to ${name(days[last])}`,
   };
   for (const [attribute, value] of Object.entries(attributes)) box.setAttribute(attribute, value);
-  box.onpointermove = (event) => scale && show(nearest(event.clientX - box.getBoundingClientRect().left, scale, days.length));
+  box.onpointermove = (event) =>
+    scale && show(nearest(event.clientX - box.getBoundingClientRect().left, scale, days.length));
   box.onpointerleave = clear;
   box.onblur = clear;
   box.onclick = (event) => scale && pick(nearest(event.clientX - box.getBoundingClientRect().left, scale, days.length));
@@ -145,7 +155,8 @@ function scales(width, height, days, series) {
     marks,
     band,
     bottom: height - MARGIN.bottom,
-    x: (index) => (stacked ? MARGIN.left + (index + 0.5) * band : MARGIN.left + (index / Math.max(days.length - 1, 1)) * inner),
+    x: (index) =>
+      stacked ? MARGIN.left + (index + 0.5) * band : MARGIN.left + (index / Math.max(days.length - 1, 1)) * inner,
     y: (value) => height - MARGIN.bottom - (value / marks.at(-1)) * (height - MARGIN.top - MARGIN.bottom),
   };
 }
@@ -164,7 +175,13 @@ function axes(svg, scale, days, { axis, tick }) {
     const end = index === days.length - 1 && scale.x(index) > scale.width - 30;
     const x = end ? scale.width - MARGIN.right + 4 : scale.x(index);
     if (x < MARGIN.left - 4) continue;
-    svg.append(shape("text", { class: "axis", x, y: scale.height - 6, "text-anchor": end ? "end" : "middle" }, tick(days[index])));
+    svg.append(
+      shape(
+        "text",
+        { class: "axis", x, y: scale.height - 6, "text-anchor": end ? "end" : "middle" },
+        tick(days[index]),
+      ),
+    );
   }
 }
 
@@ -187,7 +204,8 @@ function columns(group, scale, values, floor) {
     const radius = Math.max(Math.min(2.5, width / 2, foot - head), 0);
     const x = scale.x(day) - width / 2;
     // Only the upper corners are round: the column stands on its axis.
-    const d = `M${x} ${foot}V${head + radius}q0 ${-radius} ${radius} ${-radius}h${width - 2 * radius}q${radius} 0 ${radius} ${radius}V${foot}Z`;
+    const corners = [`q0 ${-radius} ${radius} ${-radius}`, `q${radius} 0 ${radius} ${radius}`];
+    const d = `M${x} ${foot}V${head + radius}${corners[0]}h${width - 2 * radius}${corners[1]}V${foot}Z`;
     group.append(shape("path", { class: "column", d }));
   });
 }
@@ -197,7 +215,9 @@ function lines(group, scale, values, kind) {
     const points = run.map((day) => [scale.x(day), scale.y(values[day])]);
     if (kind === "area") {
       const [first, last] = [points[0][0], points.at(-1)[0]];
-      group.append(shape("path", { class: "area", d: `${path(points)}L${last} ${scale.bottom}L${first} ${scale.bottom}Z` }));
+      group.append(
+        shape("path", { class: "area", d: `${path(points)}L${last} ${scale.bottom}L${first} ${scale.bottom}Z` }),
+      );
     }
     group.append(shape("path", { class: "line", d: path(points) }));
   }
@@ -219,10 +239,17 @@ function mark(box, marker, scale, { index, days, series, format, name }) {
   marker.replaceChildren(shape("line", { class: "cross", x1: x, x2: x, y1: MARGIN.top, y2: scale.bottom }));
   series.forEach(({ values, kind }, order) => {
     if (values[index] === null || kind === "column") return;
-    marker.append(shape("g", { class: `s${order}` }, shape("circle", { class: "point", cx: x, cy: scale.y(values[index]), r: 4 })));
+    marker.append(
+      shape("g", { class: `s${order}` }, shape("circle", { class: "point", cx: x, cy: scale.y(values[index]), r: 4 })),
+    );
   });
   const rows = series.map(({ label, values }, order) =>
-    element("div", {}, element("span", {}, element("i", { className: `s${order}` }), label), element("b", {}, written(values[index], format))),
+    element(
+      "div",
+      {},
+      element("span", {}, element("i", { className: `s${order}` }), label),
+      element("b", {}, written(values[index], format)),
+    ),
   );
   const tip = box.querySelector(".tip") ?? box.appendChild(element("div", { className: "tip", ariaHidden: "true" }));
   tip.replaceChildren(element("strong", {}, name(days[index])), ...rows);
@@ -231,7 +258,8 @@ function mark(box, marker, scale, { index, days, series, format, name }) {
 }
 
 const written = (value, format) => (value === null ? "–" : format(value));
-const reading = (series, index, format) => series.map(({ label, values }) => `${label} ${written(values[index], format)}`).join(", ");
+const reading = (series, index, format) =>
+  series.map(({ label, values }) => `${label} ${written(values[index], format)}`).join(", ");
 
 function nearest(x, scale, count) {
   const step = scale.x(1) - scale.x(0);

@@ -13,7 +13,11 @@ export class Failure extends Error {
   }
 }
 const WORDS = {
-  signin: ["Open this page from your product", "The link that opened it is missing its pass, or the pass has expired.", false],
+  signin: [
+    "Open this page from your product",
+    "The link that opened it is missing its pass, or the pass has expired.",
+    false,
+  ],
   busy: ["Too many requests just now", "Please wait a moment, then try again.", true],
   offline: ["The figures cannot be reached", "Nothing is lost. Check your connection and try again.", true],
   broken: ["The figures cannot be shown right now", "Nothing is lost. Please try again in a moment.", true],
@@ -88,13 +92,16 @@ export class Client {
     for (let tried = 1; ; tried++) {
       const signal = AbortSignal.timeout(PATIENCE_MS);
       // no-store: what a tenant was shown does not stay on the disk of a shared machine.
-      const answer = await fetch(address, { headers, signal, cache: "no-store", credentials: "omit" }).catch(() => null);
+      const answer = await fetch(address, { headers, signal, cache: "no-store", credentials: "omit" }).catch(
+        () => null,
+      );
       if (!answer) throw new Failure("offline");
       if (answer.ok || answer.status === 304) return answer;
       if (answer.status === 401) throw new Failure("signin");
       const busy = answer.status === 429 || answer.status === 503;
       const wait = Number(answer.headers.get("Retry-After") ?? Infinity);
-      if (!busy || tried === TRIES || !(wait <= LONGEST_WAIT_S)) throw new Failure(answer.status === 429 ? "busy" : "broken");
+      if (!busy || tried === TRIES || !(wait <= LONGEST_WAIT_S))
+        throw new Failure(answer.status === 429 ? "busy" : "broken");
       await new Promise((done) => setTimeout(done, wait * 1000));
     }
   }

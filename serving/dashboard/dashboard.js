@@ -24,8 +24,8 @@ const EMPTY = {
 
 /**
  * Put a dashboard into `place`. `base`: where the API is. `level`: of its first heading; 1 where the page is its own.
- * `changed(text)` is told each view that the reader chooses, `named(name)` the tenant's name, `needsToken()` that a pass
- * is missing or has expired. Returns {token(text), view(text), end()}; nothing is asked before there is a pass.
+ * `changed(text)` is told each view that the reader chooses, `named(name)` the tenant's name, `needsToken()` that a
+ * pass is missing or has expired. Returns {token(text), view(text), end()}; nothing is asked before there is a pass.
  */
 export function mount(place, { base, level, changed, named, needsToken }) {
   const client = new Client(base);
@@ -54,7 +54,7 @@ export function mount(place, { base, level, changed, named, needsToken }) {
   }
 
   function toggleTheme() {
-    const [red] = getComputedStyle(around.root).color.match(/\d+/); // light words stand on a dark page, whoever chose it
+    const [red] = getComputedStyle(around.root).color.match(/\d+/); // light words: a dark page, whoever chose it
     change({ theme: red > 127 ? "light" : "dark" });
   }
 
@@ -73,8 +73,20 @@ export function mount(place, { base, level, changed, named, needsToken }) {
       }
       around.say(null);
       around.show(view, freshness);
-      const context = { view, freshness, query: daysOf(view, freshness), get: pinned(mine), file: client.file, change, announce: around.announce, fail };
-      const name = context.get("/v1/usage", context.query).then(({ tenant_name: told }) => rename(told), () => {}); // the cards tell why
+      const context = {
+        view,
+        freshness,
+        query: daysOf(view, freshness),
+        get: pinned(mine),
+        file: client.file,
+        change,
+        announce: around.announce,
+        fail,
+      };
+      const name = context.get("/v1/usage", context.query).then(
+        ({ tenant_name: told }) => rename(told),
+        () => {},
+      ); // the cards tell why
       await Promise.all([...cards.map((card) => card.load(context)), name]);
       if (mine === turn) tell(context); // a card without its figures says so itself
     } catch (failure) {

@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An HTML element. A name in `properties` is a property where the element has one, else an attribute; null is left out. */
+/** An HTML element. A name in `properties` is a property where there is one, else an attribute; null is left out. */
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -24,7 +24,11 @@ export function shape(tag, attributes = {}, ...children) {
 
 /** A table of rows of text or elements; the first column heads its row. A heading is a text or an element. */
 export function table(caption, headings, rows) {
-  const head = element("tr", {}, ...headings.map((heading) => (heading instanceof Node ? heading : element("th", { scope: "col" }, heading))));
+  const head = element(
+    "tr",
+    {},
+    ...headings.map((heading) => (heading instanceof Node ? heading : element("th", { scope: "col" }, heading))),
+  );
   const body = rows.map(([first, ...rest]) =>
     element("tr", {}, element("th", { scope: "row" }, first), ...rest.map((cell) => element("td", {}, cell))),
   );
@@ -43,7 +47,12 @@ export function segments(legend, name, options, chosen, change) {
     const input = element("input", { type: "radio", name, value, checked: value === chosen });
     return element("label", {}, input, element("span", {}, text));
   });
-  const made = element("fieldset", { className: "segments" }, element("legend", { className: "unseen" }, legend), ...labels);
+  const made = element(
+    "fieldset",
+    { className: "segments" },
+    element("legend", { className: "unseen" }, legend),
+    ...labels,
+  );
   made.addEventListener("change", ({ target }) => change(target.value));
   return made;
 }

@@ -3,7 +3,12 @@
 const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const dollars = new Intl.NumberFormat("en", { style: "currency", currency: "USD" });
-const shortDollars = new Intl.NumberFormat("en", { style: "currency", currency: "USD", notation: "compact", maximumFractionDigits: 1 });
+const shortDollars = new Intl.NumberFormat("en", {
+  style: "currency",
+  currency: "USD",
+  notation: "compact",
+  maximumFractionDigits: 1,
+});
 const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const percents = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 0 });
 const finePercents = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
@@ -54,8 +59,13 @@ export function buckets(first, last, grain = "day") {
 
 /** A bucket in full, and under an axis. */
 export const bucketText = (iso, grain) =>
-  grain === "month" ? monthYear.format(new Date(iso)) : grain === "week" ? `Week of ${dayText(iso)}` : fullDay.format(new Date(iso));
+  grain === "month"
+    ? monthYear.format(new Date(iso))
+    : grain === "week"
+      ? `Week of ${dayText(iso)}`
+      : fullDay.format(new Date(iso));
 export const tickText = (iso, grain) => (grain === "month" ? shortMonth : dayMonth).format(new Date(iso));
 
 /** A range of days in as few words as say it. */
-export const rangeText = (first, last) => (first === last ? fullDay.format(new Date(first)) : `${dayText(first)} – ${dayText(last)}`);
+export const rangeText = (first, last) =>
+  first === last ? fullDay.format(new Date(first)) : `${dayText(first)} – ${dayText(last)}`;

@@ -12,22 +12,44 @@ export function shell({ level, change, toggleTheme, retry }) {
   const mark = element("span", { className: "mark", ariaHidden: "true" });
   const name = element(first, { id: "tenant" }, "Your workspace");
   const stampText = element("span");
-  const stamped = element("p", { className: "stamp", hidden: true }, element("span", { className: "dot", ariaHidden: "true" }), stampText);
+  const stamped = element(
+    "p",
+    { className: "stamp", hidden: true },
+    element("span", { className: "dot", ariaHidden: "true" }),
+    stampText,
+  );
   const ranges = segments("Period", "range", RANGES, null, (range) => change({ range, from: null, to: null }));
   const from = element("input", { type: "date", ariaLabel: "From", required: true });
   const to = element("input", { type: "date", ariaLabel: "To", required: true });
   const narrow = () => from.reportValidity() && to.reportValidity() && change({ from: from.value, to: to.value });
   from.onchange = to.onchange = narrow;
-  const theme = element("button", { className: "icon", type: "button", ariaLabel: "Switch between light and dark", onclick: toggleTheme }, half());
+  const theme = element(
+    "button",
+    { className: "icon", type: "button", ariaLabel: "Switch between light and dark", onclick: toggleTheme },
+    half(),
+  );
   const dates = element("span", { className: "dates" }, from, element("span", { ariaHidden: "true" }, "–"), to);
-  const controls = element("div", { className: "controls", role: "group", ariaLabel: "Period shown", hidden: true }, ranges, dates);
+  const controls = element(
+    "div",
+    { className: "controls", role: "group", ariaLabel: "Period shown", hidden: true },
+    ranges,
+    dates,
+  );
   const chips = element("ul", { className: "chips", ariaLabel: "The page is narrowed to" });
   const notice = element("p", { className: "notice", role: "status", hidden: true });
   const again = element("button", { className: "primary", type: "button", onclick: retry }, "Try again");
   const [title, text] = [element(second), element("p")];
   const message = element("section", { className: "message", role: "alert", hidden: true }, title, text, again);
   const figures = element("div", { className: "figures" });
-  const main = element(level === 1 ? "main" : "div", { id: "main", tabIndex: -1 }, controls, notice, chips, message, figures);
+  const main = element(
+    level === 1 ? "main" : "div",
+    { id: "main", tabIndex: -1 },
+    controls,
+    notice,
+    chips,
+    message,
+    figures,
+  );
   const skip = element("a", { className: "skip", href: "#main" }, "Skip to the figures");
   skip.onclick = (event) => {
     event.preventDefault(); // the address keeps the view
@@ -41,12 +63,21 @@ export function shell({ level, change, toggleTheme, retry }) {
     element(
       level === 1 ? "header" : "div",
       { className: "heading" },
-      element("div", { className: "brand" }, mark, element("div", {}, name, element("p", { className: "quiet" }, "Usage and adoption"))),
+      element(
+        "div",
+        { className: "brand" },
+        mark,
+        element("div", {}, name, element("p", { className: "quiet" }, "Usage and adoption")),
+      ),
       element("div", { className: "controls" }, stamped, theme),
     ),
     main,
     announcement,
-    element(level === 1 ? "footer" : "p", { className: "foot quiet" }, "Days are UTC days. You see your own organisation’s figures only."),
+    element(
+      level === 1 ? "footer" : "p",
+      { className: "foot quiet" },
+      "Days are UTC days. You see your own organisation’s figures only.",
+    ),
   );
 
   return {
@@ -72,7 +103,10 @@ export function shell({ level, change, toggleTheme, retry }) {
       stamped.title = `Version ${version}`;
       stampText.replaceChildren(`Data as of ${stamp(asOf)}${stale ? `, ${age} old` : ""}`);
       notice.hidden = !stale;
-      if (stale) notice.replaceChildren(`These figures are ${age} old: nothing newer has been published. They were complete at ${stamp(asOf)}.`);
+      if (stale)
+        notice.replaceChildren(
+          `These figures are ${age} old: nothing newer has been published. They were complete at ${stamp(asOf)}.`,
+        );
     },
 
     /** The controls as the view has them, and a chip for each thing that the page is narrowed to. */
@@ -83,7 +117,21 @@ export function shell({ level, change, toggleTheme, retry }) {
       [from.max, to.max] = [days.to, freshness.last_day];
       [from.min, to.min] = [freshness.first_day, days.from];
       const chip = (words, patch) =>
-        element("li", {}, element("button", { className: "chip", type: "button", ariaLabel: `Show all again, not only ${words}`, onclick: () => widen(patch) }, words, element("span", { ariaHidden: "true" }, " ×")));
+        element(
+          "li",
+          {},
+          element(
+            "button",
+            {
+              className: "chip",
+              type: "button",
+              ariaLabel: `Show all again, not only ${words}`,
+              onclick: () => widen(patch),
+            },
+            words,
+            element("span", { ariaHidden: "true" }, " ×"),
+          ),
+        );
       const widen = (patch) => {
         main.focus(); // the chip goes away
         change(patch);

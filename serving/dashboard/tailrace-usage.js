@@ -1,11 +1,11 @@
-// <tailrace-usage>: the dashboard inside another page, without a frame. It lives in a shadow root, so that neither page's
-// styles reach the other's, and takes the pass by property: it is never in the document.
+// <tailrace-usage>: the dashboard inside another page, without a frame. It lives in a shadow root, so that neither
+// page's styles reach the other's, and takes the pass by property: it is never in the document.
 //
 //   <script type="module" src="https://analytics.example.com/tailrace-usage.js"></script>
 //   <tailrace-usage view="range=90"></tailrace-usage>
 //   document.querySelector("tailrace-usage").token = pass;
 //
-// Events: `tailrace-token` when a pass is missing or has expired, `tailrace-view` with {view} when the reader chooses one.
+// Events: `tailrace-token` when a pass is missing or has expired, `tailrace-view` with {view} when the reader chose one.
 import { mount } from "./dashboard.js";
 
 const HOME = new URL(".", import.meta.url);
@@ -14,7 +14,9 @@ let sheet = null;
 /** The page's own stylesheet, constructed: a page's policy against inline styles does not forbid it. */
 function stylesheet() {
   sheet ??= fetch(new URL("dashboard.css", HOME), { credentials: "omit" })
-    .then((answer) => (answer.ok ? answer.text() : Promise.reject(new Error("tailrace-usage: its stylesheet is not there"))))
+    .then((answer) =>
+      answer.ok ? answer.text() : Promise.reject(new Error("tailrace-usage: its stylesheet is not there")),
+    )
     .then((text) => new CSSStyleSheet().replace(text));
   return sheet;
 }

@@ -1,9 +1,21 @@
-// What the reader looks at: a range, a grain, what the page is narrowed to. It is written as text, for the address or for
-// the page around us, so that Back works and a link shows the same. The pass to the figures is no part of it.
+// What the reader looks at: a range, a grain, what the page is narrowed to. It is written as text, for the address or
+// for the page around us, so that Back works and a link shows the same. The pass to the figures is no part of it.
 import { addDays, daysBetween } from "./format.js";
 
-export const RANGES = [["7", "7 days"], ["30", "30 days"], ["90", "90 days"], ["365", "12 months"]];
-export const GRAINS = [["day", "Day"], ["week", "Week"], ["month", "Month"]];
+export const RANGES = [
+  ["7", "7 days"],
+  ["30", "30 days"],
+  ["90", "90 days"],
+  ["365", "12 months"],
+];
+export const GRAINS = [
+  ["day", "Day"],
+  ["week", "Week"],
+  ["month", "Month"],
+];
+const SORTS = ["first_active_day", "last_active_day", "active_days_28d", "events_28d"]
+  .flatMap((each) => [each, `-${each}`])
+  .concat("user_key");
 const MOST_DAYS = 400; // the API's own limit
 const ISO_DAY = /^\d{4}-\d{2}-\d{2}$/;
 const NAME = /^[a-z][a-z0-9_]{0,63}$/;
@@ -17,11 +29,11 @@ const FIELDS = {
   grain: { otherwise: "day", valid: among(GRAINS) },
   measure: { otherwise: "workflow_runs", valid: (text) => NAME.test(text) },
   feature: { otherwise: null, valid: (text) => NAME.test(text) },
-  sort: { otherwise: null, valid: (text) => /^-?[a-z0-9_]{1,64}$/.test(text) },
+  sort: { otherwise: "-events_28d", valid: (text) => SORTS.includes(text) },
   theme: { otherwise: null, valid: (text) => text === "light" || text === "dark" },
 };
 
-/** A view out of text such as "range=90&feature=ai". What is unknown or malformed is left out: anyone may edit a link. */
+/** A view out of text such as "range=90&feature=ai". What is malformed is left out: anyone may edit a link. */
 export function readView(text) {
   const given = new URLSearchParams(text);
   const view = {};
@@ -35,7 +47,9 @@ export function readView(text) {
 
 /** The text of a view, of what differs from the usual only. */
 export function writeView(view) {
-  const told = Object.entries(FIELDS).filter(([name, { otherwise }]) => view[name] !== otherwise && view[name] !== null);
+  const told = Object.entries(FIELDS).filter(
+    ([name, { otherwise }]) => view[name] !== otherwise && view[name] !== null,
+  );
   return new URLSearchParams(told.map(([name]) => [name, view[name]])).toString();
 }
 

@@ -76,7 +76,12 @@ def ai(scale: int) -> list[Row]:
     rows = []
     for row in usage(scale):
         for model, part in zip(MODELS, (Decimal("0.75"), Decimal("0.25")), strict=True):
-            told = {"day": row["day"], "model": model, "requests": row["ai_requests"] // 2, "tokens": row["ai_tokens"] // 2}
+            told = {
+                "day": row["day"],
+                "model": model,
+                "requests": row["ai_requests"] // 2,
+                "tokens": row["ai_tokens"] // 2,
+            }
             rows.append(told | {"cost_usd": row["ai_cost_usd"] * part})
     return rows
 
@@ -97,7 +102,8 @@ def entitlements(scale: int) -> list[Row]:
         base
         | {"metric": "ai_tokens", "unit": "tokens", "used": 1_100_000, "included": 1_000_000}
         | {"forecast_month_end": 2_750_000, "days_to_limit": 0, "used_usd": spent, "included_usd": SPEND_CAP},
-        base | {"metric": "api_requests", "unit": "requests", "used": 9_000, "included": None, "forecast_month_end": 22_000},
+        base
+        | {"metric": "api_requests", "unit": "requests", "used": 9_000, "included": None, "forecast_month_end": 22_000},
     ]
 
 

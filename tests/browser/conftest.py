@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,26 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bench.browser import chromium
 from demo.postgres import EmbeddedPostgres, free_port
 from serving.tokens import mint_demo_token
 from tests.browser import company
 from tests.browser.server import Served, serve
 from tests.serving.conftest import Product, new_product
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs the dev dependency playwright")
-
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-]
 PATIENCE_MS = 15_000
-
-
-def chromium() -> str:
-    """The system's Chromium, or what TAILRACE_CHROMIUM names."""
-    found = os.environ.get("TAILRACE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    assert found, "no Chromium is installed; install it (Debian: apt-get install chromium) or set TAILRACE_CHROMIUM"
-    return found
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,10 +59,8 @@ class Watched:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="session")
@@ -88,19 +73,14 @@ def site(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
             yield opened
 
 
-def open_site(product: Product) -> Any:
+@contextmanager
+def open_site(product: Product) -> Iterator[Site]:
     """The application over a product, with a second site on another port of this machine that may embed it."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def opened() -> Iterator[Site]:
-        other = free_port()
-        serving = product.settings.serving.model_copy(update={"embed_origins": [f"http://127.0.0.1:{other}"]})
-        product.settings = product.settings.model_copy(update={"serving": serving})
-        with serve(product.settings) as served:
-            yield Site(product, served, other)
-
-    return opened()
+    other = free_port()
+    serving = product.settings.serving.model_copy(update={"embed_origins": [f"http://127.0.0.1:{other}"]})
+    product.settings = product.settings.model_copy(update={"serving": serving})
+    with serve(product.settings) as served:
+        yield Site(product, served, other)
 
 
 @pytest.fixture
@@ -122,7 +102,9 @@ def open_page(browser: Any) -> Iterator[Callable[..., Watched]]:
         page = context.new_page()
         watched = Watched(page)
         page.on("request", lambda request: watched.asked.append(request.url))
-        page.on("console", lambda message: message.type in ("error", "warning") and watched.complaints.append(message.text))
+        page.on(
+            "console", lambda message: message.type in ("error", "warning") and watched.complaints.append(message.text)
+        )
         page.on("pageerror", lambda error: watched.complaints.append(str(error)))
         page.goto(address)
         return watched

@@ -52,7 +52,12 @@ class Served:
         ensure_demo_keys(self._settings)
         self.door = Door(create_app(self._settings))
         config = uvicorn.Config(
-            self.door, host="127.0.0.1", port=self.port, log_level="critical", lifespan="on", timeout_graceful_shutdown=1
+            self.door,
+            host="127.0.0.1",
+            port=self.port,
+            log_level="critical",
+            lifespan="on",
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)
@@ -83,7 +88,7 @@ def host_page(pages: dict[str, str], *, port: int, policy: str) -> Iterator[str]
     """Somebody else's site on ``port``: each path's HTML under its own strict policy. Yields the site's origin."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             body = pages.get(self.path)
             kind = "text/javascript" if self.path.endswith(".js") else "text/html"
             self.send_response(200 if body is not None else 404)

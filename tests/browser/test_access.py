@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import combinations, product
 from typing import Any
 
@@ -37,7 +36,7 @@ DEFICIENCIES = {
 
 
 @pytest.fixture(scope="module")
-def palette(site: Site, browser: Any) -> Iterator[dict[str, dict[str, Colour]]]:
+def palette(site: Site, browser: Any) -> dict[str, dict[str, Colour]]:
     """Theme → token → its linear sRGB, as the browser computes it."""
     found = {}
     for theme in THEMES:
@@ -58,7 +57,7 @@ def palette(site: Site, browser: Any) -> Iterator[dict[str, dict[str, Colour]]]:
         )
         found[theme] = {name: linear(colour) for name, colour in zip(names, computed, strict=True)}
         context.close()
-    yield found
+    return found
 
 
 def linear(computed: str) -> Colour:
@@ -89,7 +88,11 @@ def times(matrix: tuple[Colour, ...], colour: Colour) -> Colour:
 @pytest.mark.parametrize("theme", THEMES)
 def test_words_and_shapes_stand_out_from_their_ground(palette: dict[str, dict[str, Colour]], theme: str) -> None:
     colours = palette[theme]
-    words = {(word, ground): contrast(colours[word], colours[ground]) for word, grounds in WORDS.items() for ground in grounds}
+    words = {
+        (word, ground): contrast(colours[word], colours[ground])
+        for word, grounds in WORDS.items()
+        for ground in grounds
+    }
     assert {pair: round(ratio, 2) for pair, ratio in words.items() if ratio < 4.5} == {}
     shapes = {shape: contrast(colours[shape], colours["card"]) for shape in SHAPES}
     assert {shape: round(ratio, 2) for shape, ratio in shapes.items() if ratio < 3} == {}
@@ -126,7 +129,9 @@ def test_axe_finds_nothing_in_messages(site: Site, open_page: Open, slug: str | 
 
 
 def violations(page: Page) -> list[str]:
-    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+    found = Axe().run(
+        page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+    )
     return [f"{each['id']}: {node['html'][:160]}" for each in found.response["violations"] for node in each["nodes"]]
 
 

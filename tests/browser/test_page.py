@@ -83,7 +83,10 @@ def test_totals_are_compared_with_the_range_before(site: Site, open_page: Open) 
     expect(page.locator("#totals")).to_contain_text("no full period before")
 
 
-@pytest.mark.parametrize(("grain", "key"), [("Week", lambda day: day - timedelta(days=day.weekday())), ("Month", lambda day: day.replace(day=1))])
+@pytest.mark.parametrize(
+    ("grain", "key"),
+    [("Week", lambda day: day - timedelta(days=day.weekday())), ("Month", lambda day: day.replace(day=1))],
+)
 def test_grain_sums_the_days(site: Site, open_page: Open, grain: str, key: Callable[[date], date]) -> None:
     page = open_page(site.address()).page
     card(page, "activity")
@@ -140,7 +143,15 @@ def test_a_link_shows_what_its_sender_saw(site: Site, open_page: Open) -> None:
     assert page.locator(".tailrace").get_attribute("data-theme") == "dark"
 
 
-@pytest.mark.parametrize("view", ["range=1e9&grain=<b>&measure=constructor&feature=%00", "from=2026-02-30&to=x", "from=2026-03-01&to=2026-02-01", "sort=';--&theme=url(x)"])
+@pytest.mark.parametrize(
+    "view",
+    [
+        "range=1e9&grain=<b>&measure=constructor&feature=%00",
+        "from=2026-02-30&to=x",
+        "from=2026-03-01&to=2026-02-01",
+        "sort=';--&theme=url(x)",
+    ],
+)
 def test_a_link_that_somebody_spoilt_shows_the_usual(site: Site, open_page: Open, view: str) -> None:
     watched = open_page(site.address(view=view))
     assert len(read_table(watched.page, "activity")) == 1 + 30
@@ -193,7 +204,23 @@ def test_users_are_paged_through_by_pseudonym(site: Site, open_page: Open) -> No
     expect(users.get_by_role("status").last).to_have_text("Page 2")
 
 
-@pytest.mark.parametrize(("name", "rows"), [("people", 30), ("features", 5 * 30), ("ai", 2 * 30), ("users", company.USERS), ("benchmarks", 3)])
+def test_users_are_sorted_by_the_heading_that_is_chosen(site: Site, open_page: Open) -> None:
+    page = open_page(site.address()).page
+    users = card(page, "users")
+    mine = company.users(site.product.tenants["acorn"].id)
+    for sign, newest_first in (("↓", True), ("↑", False)):
+        users.get_by_role("button", name="First active").click()
+        heading = users.get_by_role("columnheader", name="First active")
+        expect(heading).to_have_attribute("aria-sort", "descending" if newest_first else "ascending")
+        expect(heading).to_contain_text(sign)
+        first = sorted(mine, key=lambda row: row["first_active_day"], reverse=newest_first)[0]
+        expect(users.locator("tbody code").first).to_have_attribute("title", first["user_key"])
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("people", 30), ("features", 5 * 30), ("ai", 2 * 30), ("users", company.USERS), ("benchmarks", 3)],
+)
 def test_figures_are_taken_away_as_csv(site: Site, open_page: Open, tmp_path: Path, name: str, rows: int) -> None:
     watched = open_page(site.address())
     with watched.page.expect_download() as coming:

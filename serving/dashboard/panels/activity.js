@@ -8,7 +8,10 @@ import { loadFeatures, loadUsage, newestFirst, walking } from "./usage.js";
 /** `change(patch)`: takes what the reader chooses here. */
 export const activity = ({ change }) => {
   const grains = segments("Grain", "grain", GRAINS, "day", (grain) => change({ grain }));
-  const measures = element("select", { ariaLabel: "Measure", onchange: ({ target }) => change({ measure: target.value }) });
+  const measures = element("select", {
+    ariaLabel: "Measure",
+    onchange: ({ target }) => change({ measure: target.value }),
+  });
   return {
     id: "activity",
     title: "Activity",
@@ -27,7 +30,9 @@ export const activity = ({ change }) => {
       grains.hidden = !usage;
       measures.hidden = own.length < 2;
       const shown = own.find(({ key }) => key === measure) ?? own[0];
-      measures.replaceChildren(...own.map(({ key, label }) => element("option", { value: key, selected: key === shown.key }, label)));
+      measures.replaceChildren(
+        ...own.map(({ key, label }) => element("option", { value: key, selected: key === shown.key }, label)),
+      );
       if (usage) ofUsage(parts, { usage, own, shown }, context);
       else ofFeature(parts, features, feature, context);
     },
@@ -44,10 +49,14 @@ function ofUsage(parts, { usage, own, shown }, context) {
   const series = [{ label, kind: "column", values: usage.rows.map((row) => Number(row[key])) }];
   parts.chart({ label: `${label} by ${grain}`, series, format, axis, ...walking(days, grain, context) });
   parts.table(
-    table(`Activity by ${grain}`, [humanise(grain), ...own.map((each) => each.label)], newestFirst(usage.rows).map((row) => [
-      bucketText(row.day, grain),
-      ...own.map((each) => each.format(Number(row[each.key]))),
-    ])),
+    table(
+      `Activity by ${grain}`,
+      [humanise(grain), ...own.map((each) => each.label)],
+      newestFirst(usage.rows).map((row) => [
+        bucketText(row.day, grain),
+        ...own.map((each) => each.format(Number(row[each.key]))),
+      ]),
+    ),
   );
 }
 
@@ -59,6 +68,18 @@ function ofFeature(parts, { features, quiet }, feature, context) {
   const days = rows.map(({ day }) => day);
   parts.title(label);
   parts.note("");
-  parts.chart({ label: `${label} by day`, series: [{ label, kind: "column", values: rows.map(({ events }) => events) }], format, axis, ...walking(days, "day", context) });
-  parts.table(table(label, ["Day", "Events"], newestFirst(rows).map((row) => [bucketText(row.day, "day"), format(row.events)])));
+  parts.chart({
+    label: `${label} by day`,
+    series: [{ label, kind: "column", values: rows.map(({ events }) => events) }],
+    format,
+    axis,
+    ...walking(days, "day", context),
+  });
+  parts.table(
+    table(
+      label,
+      ["Day", "Events"],
+      newestFirst(rows).map((row) => [bucketText(row.day, "day"), format(row.events)]),
+    ),
+  );
 }

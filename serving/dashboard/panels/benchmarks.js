@@ -11,22 +11,33 @@ export const benchmarks = () => ({
   exportQuery: false,
   load: ({ get }) => get("/v1/benchmarks"),
   concerns: (feature) => feature === "api",
-  empty: ({ benchmarks: found }) => (found.length ? null : "Not enough organisations on your plan to compare with: nobody’s figures can be guessed from this page."),
+  empty: ({ benchmarks: found }) =>
+    found.length
+      ? null
+      : "Not enough organisations on your plan to compare with: nobody’s figures can be guessed from this page.",
   draw(parts, { month, benchmarks: found }, { view }) {
     const shown = found.map(figures).filter(({ metric }) => !view.feature || peerOf(metric).feature === view.feature);
     parts.note(month ? `${monthText(month)}, others on your plan` : "Others on your plan");
     parts.body.replaceChildren(element("ul", { className: "meters" }, ...shown.map(line)));
     parts.table(
-      table("Among your peers", ["Measure", "You", "Lower quartile", "Median", "Upper quartile", "Peers"], shown.map(({ metric, value, p25, median, p75, peers }) => {
-        const { label, format } = peerOf(metric);
-        return [label, format(value), format(p25), format(median), format(p75), `${number(peers)} or more`];
-      })),
+      table(
+        "Among your peers",
+        ["Measure", "You", "Lower quartile", "Median", "Upper quartile", "Peers"],
+        shown.map(({ metric, value, p25, median, p75, peers }) => {
+          const { label, format } = peerOf(metric);
+          return [label, format(value), format(p25), format(median), format(p75), `${number(peers)} or more`];
+        }),
+      ),
     );
   },
 });
 
 /** Exact figures travel as text. */
-const figures = ({ metric, peers, ...rest }) => ({ metric, peers, ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, Number(value)])) });
+const figures = ({ metric, peers, ...rest }) => ({
+  metric,
+  peers,
+  ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, Number(value)])),
+});
 
 function line({ metric, value, p25, median, p75, peers }) {
   const { label, note, format, less } = peerOf(metric);
@@ -35,9 +46,18 @@ function line({ metric, value, p25, median, p75, peers }) {
   return element(
     "li",
     { className: "meter" },
-    element("div", { className: "row" }, element("span", { className: "name" }, label), element("span", { className: "share" }, format(value))),
+    element(
+      "div",
+      { className: "row" },
+      element("span", { className: "name" }, label),
+      element("span", { className: "share" }, format(value)),
+    ),
     bandLine({ value, p25, median, p75 }),
     element("p", { className: "quiet row" }, element("span", {}, note), element("span", {}, place, good ? " ✓" : "")),
-    element("p", { className: "quiet" }, `Middle half ${format(p25)} – ${format(p75)}, median ${format(median)}, of ${number(peers)} peers or more`),
+    element(
+      "p",
+      { className: "quiet" },
+      `Middle half ${format(p25)} – ${format(p75)}, median ${format(median)}, of ${number(peers)} peers or more`,
+    ),
   );
 }

@@ -11,28 +11,45 @@ export const features = () => ({
   note: "Share of a day’s active users, on average. Choose one to narrow the page.",
   exports: "features",
   load: loadFeatures,
-  empty: ({ features: found }, { view }) => (found.length || view.feature ? null : "Nobody used a feature in this period."),
+  empty: ({ features: found }, { view }) =>
+    found.length || view.feature ? null : "Nobody used a feature in this period.",
   draw(parts, { features: found }, { view, change }) {
-    const focused = parts.body.contains(parts.body.getRootNode().activeElement) ? parts.body.getRootNode().activeElement.dataset.feature : null;
     const choices = found.map((each) => choice(each, { chosen: view.feature === each.feature, change }));
-    parts.body.replaceChildren(element("ul", { className: "choices" }, ...choices.map((button) => element("li", {}, button))));
-    choices.find(({ dataset }) => dataset.feature === focused)?.focus();
+    parts.body.replaceChildren(
+      element("ul", { className: "choices" }, ...choices.map((button) => element("li", {}, button))),
+    );
     parts.table(
-      table("Feature adoption", ["Feature", "Adoption", "Events", "Days used"], found.map(({ feature, average_adoption: share, events, days }) => [
-        featureName(feature), percent(Number(share)), number(events), number(days.length),
-      ])),
+      table(
+        "Feature adoption",
+        ["Feature", "Adoption", "Events", "Days used"],
+        found.map(({ feature, average_adoption: share, events, days }) => [
+          featureName(feature),
+          percent(Number(share)),
+          number(events),
+          number(days.length),
+        ]),
+      ),
     );
   },
 });
 
 function choice({ feature, average_adoption: share, events }, { chosen, change }) {
-  const made = element(
+  return element(
     "button",
-    { type: "button", className: "choice", "aria-pressed": String(chosen), onclick: () => change({ feature: chosen ? null : feature }) },
-    element("span", { className: "row" }, element("span", { className: "name" }, featureName(feature)), element("span", { className: "share" }, percent(Number(share)))),
+    {
+      type: "button",
+      "data-key": feature,
+      className: "choice",
+      "aria-pressed": String(chosen),
+      onclick: () => change({ feature: chosen ? null : feature }),
+    },
+    element(
+      "span",
+      { className: "row" },
+      element("span", { className: "name" }, featureName(feature)),
+      element("span", { className: "share" }, percent(Number(share))),
+    ),
     shareBar(Number(share)),
     element("span", { className: "quiet" }, `${number(events)} events`),
   );
-  made.dataset.feature = feature;
-  return made;
 }

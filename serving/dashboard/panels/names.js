@@ -6,7 +6,13 @@ export const featureName = (feature) => FEATURES[feature] ?? humanise(feature);
 
 /** Measures of `/v1/usage` that are counted by day; `part` is the share of them that went wrong. */
 export const MEASURES = [
-  { key: "workflow_runs", feature: "workflows", label: "Workflow runs", part: "workflow_runs_failed", partLabel: "failed" },
+  {
+    key: "workflow_runs",
+    feature: "workflows",
+    label: "Workflow runs",
+    part: "workflow_runs_failed",
+    partLabel: "failed",
+  },
   { key: "tasks_completed", feature: "tasks", label: "Tasks completed" },
   { key: "comments", feature: "comments", label: "Comments" },
   { key: "api_requests", feature: "api", label: "API requests", part: "api_errors", partLabel: "errors" },
@@ -26,8 +32,20 @@ const LIMITS = {
 export const limitOf = (metric) => LIMITS[metric] ?? { label: humanise(metric), feature: null };
 
 const PEERS = {
-  stickiness: { label: "Stickiness", note: "a day’s active users among those of 28 days", feature: null, format: finePercent },
+  stickiness: {
+    label: "Stickiness",
+    note: "a day’s active users among those of 28 days",
+    feature: null,
+    format: finePercent,
+  },
   seat_use: { label: "Seats in use", note: "of the seats bought", feature: null, format: finePercent },
-  api_error_share: { label: "API errors", note: "of all requests; less is better", feature: "api", format: finePercent, less: true },
+  api_error_share: {
+    label: "API errors",
+    note: "of all requests; less is better",
+    feature: "api",
+    format: finePercent,
+    less: true,
+  },
 };
-export const peerOf = (metric) => PEERS[metric] ?? { label: humanise(metric), note: "", feature: null, format: compact };
+export const peerOf = (metric) =>
+  PEERS[metric] ?? { label: humanise(metric), note: "", feature: null, format: compact };

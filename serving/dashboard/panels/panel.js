@@ -6,8 +6,8 @@ import { element } from "../dom.js";
 const SLOW_MS = 3_000;
 
 /**
- * Make a card. `spec`: {id, title, note, size, exports, load(context, again) → data, empty(data, context) → words or null,
- * draw(card, data, context), tools: [elements], concerns(feature)}.
+ * Make a card. `spec`: {id, title, note, size, exports, load(context, again) → data, empty(data, context) → words or
+ * null, draw(card, data, context), tools: [elements], concerns(feature)}.
  * `context`: {view, query: {from, to}, freshness, get(path, query), file(path, query), change(patch), announce(text),
  * fail(failure)}.
  */
@@ -16,7 +16,12 @@ export function panel(spec, { heading }) {
   const title = element(heading, { id: `${spec.id}-title` }, spec.title);
   const tools = element("div", { className: "tools" }, ...(spec.tools ?? []));
   const body = element("div", { className: "body" });
-  const behind = element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: `${spec.title}, as a table` });
+  const behind = element("div", {
+    className: "scroll",
+    tabIndex: 0,
+    role: "region",
+    ariaLabel: `${spec.title}, as a table`,
+  });
   const details = element("details", { hidden: true }, element("summary", {}, "View as table"), behind);
   const hint = element("p", { className: "hint", role: "status" });
   const card = element(
@@ -33,7 +38,9 @@ export function panel(spec, { heading }) {
     /** Draw a chart (see charts.js), under its legend where there are several series. The box stays, and its focus. */
     chart(drawing, ...around) {
       const several = drawing.series.length > 1;
-      const key = several ? [element("ul", { className: "legend", ariaHidden: "true" }, ...legend(drawing.series))] : [];
+      const key = several
+        ? [element("ul", { className: "legend", ariaHidden: "true" }, ...legend(drawing.series))]
+        : [];
       for (const child of [...body.childNodes]) if (child !== box) child.remove();
       if (!box.isConnected) body.append(box);
       box.before(...around, ...key);
@@ -63,7 +70,7 @@ export function panel(spec, { heading }) {
       if (mine !== turn) return;
       const words = spec.empty?.(data, context) ?? null;
       if (words) rest(element("p", { className: "nothing" }, words));
-      else spec.draw(parts, data, context);
+      else keepingFocus(body, () => spec.draw(parts, data, context));
       settle();
       performance.mark(`tailrace-${spec.id}`);
     } catch (failure) {
@@ -91,15 +98,37 @@ export function panel(spec, { heading }) {
     const told = failure instanceof Failure ? failure : new Failure("broken");
     if (told.kind === "signin") context.fail(told);
     const again = element("button", { className: "plain", type: "button", onclick: () => load(context) }, "Try again");
-    rest(element("div", { className: "failed", role: "alert" }, element("p", {}, told.title), element("p", { className: "quiet" }, told.message), again));
+    rest(
+      element(
+        "div",
+        { className: "failed", role: "alert" },
+        element("p", {}, told.title),
+        element("p", { className: "quiet" }, told.message),
+        again,
+      ),
+    );
   }
 
   return { card, load };
 }
 
+/** Draw anew what may hold the focus: who was on a button is on the one of the same `data-key` afterwards. */
+function keepingFocus(body, draw) {
+  const held = body.getRootNode().activeElement;
+  const key = body.contains(held) ? held.dataset?.key : undefined;
+  draw();
+  if (key === undefined) return;
+  const same = [...body.querySelectorAll("[data-key]")].find(({ dataset }) => dataset.key === key);
+  (same && !same.disabled ? same : body.querySelector("button:not(:disabled)"))?.focus();
+}
+
 /** The figures of a card as a file; what goes wrong is said on the card. */
 function exportButton({ title, exports, exportQuery }, context) {
-  const button = element("button", { className: "plain export", type: "button", ariaLabel: `Download ${title.toLowerCase()} as CSV` }, "CSV");
+  const button = element(
+    "button",
+    { className: "plain export", type: "button", ariaLabel: `Download ${title.toLowerCase()} as CSV` },
+    "CSV",
+  );
   button.onclick = async () => {
     if (!context()) return;
     const { file, query, announce } = context();

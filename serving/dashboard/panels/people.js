@@ -17,18 +17,33 @@ export const people = () => ({
   size: "wide",
   exports: "usage",
   async load(context) {
-    const [usage, features] = await Promise.all([loadUsage(context, "day"), context.view.feature ? loadFeatures(context) : null]);
+    const [usage, features] = await Promise.all([
+      loadUsage(context, "day"),
+      context.view.feature ? loadFeatures(context) : null,
+    ]);
     return { usage, features };
   },
   draw(parts, { usage, features }, context) {
     const days = usage.rows.map(({ day }) => day);
     const series = features ? ofFeature(usage, features, context.view.feature) : windows(usage);
-    parts.chart({ label: "Active users by day", series, format: number, axis: compact, ...walking(days, "day", context) });
+    parts.chart({
+      label: "Active users by day",
+      series,
+      format: number,
+      axis: compact,
+      ...walking(days, "day", context),
+    });
     parts.table(
-      table("Active users by day", ["Day", ...series.map(({ label }) => label)], newestFirst(days.map((day, index) => [
-        bucketText(day, "day"),
-        ...series.map(({ values }) => (values[index] === null ? "–" : number(values[index]))),
-      ]))),
+      table(
+        "Active users by day",
+        ["Day", ...series.map(({ label }) => label)],
+        newestFirst(
+          days.map((day, index) => [
+            bucketText(day, "day"),
+            ...series.map(({ values }) => (values[index] === null ? "–" : number(values[index]))),
+          ]),
+        ),
+      ),
     );
   },
 });

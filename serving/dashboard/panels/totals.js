@@ -11,7 +11,10 @@ export const totals = () => ({
   title: "Totals of the period",
   size: "totals",
   async load(context) {
-    const [usage, features] = await Promise.all([loadUsage(context, "day"), context.view.feature ? loadFeatures(context) : null]);
+    const [usage, features] = await Promise.all([
+      loadUsage(context, "day"),
+      context.view.feature ? loadFeatures(context) : null,
+    ]);
     return { usage, features };
   },
   draw(parts, { usage, features }, context) {
@@ -35,7 +38,12 @@ function peopleCards({ rows }) {
   const daily = rows.map((row) => row.active_users);
   return [
     { label: "Active users, 28 days", value: compact(window.at(-1) ?? 0), change: "distinct people", values: window },
-    { label: "Active users a day", value: compact(mean(daily)), change: `${number(Math.max(...daily))} at most`, values: daily },
+    {
+      label: "Active users a day",
+      value: compact(mean(daily)),
+      change: `${number(Math.max(...daily))} at most`,
+      values: daily,
+    },
   ];
 }
 
@@ -45,14 +53,35 @@ function featureCards(features, { view }) {
   const people = rows.map((row) => row.active_users);
   const label = featureName(view.feature);
   return [
-    { label: `${label} adoption`, value: percent(Number(chosen?.average_adoption ?? 0)), change: "of a day’s active users", values: rows.map((row) => Number(row.adoption_share)) },
-    { label: `${label} users a day`, value: compact(mean(people)), change: `${number(Math.max(...people))} at most`, values: people },
-    ...(measuresOf(view.feature).length ? [] : [{ label: `${label} events`, value: compact(chosen?.events ?? 0), change: "in the period", values: rows.map((row) => row.events) }]),
+    {
+      label: `${label} adoption`,
+      value: percent(Number(chosen?.average_adoption ?? 0)),
+      change: "of a day’s active users",
+      values: rows.map((row) => Number(row.adoption_share)),
+    },
+    {
+      label: `${label} users a day`,
+      value: compact(mean(people)),
+      change: `${number(Math.max(...people))} at most`,
+      values: people,
+    },
+    ...(measuresOf(view.feature).length
+      ? []
+      : [
+          {
+            label: `${label} events`,
+            value: compact(chosen?.events ?? 0),
+            change: "in the period",
+            values: rows.map((row) => row.events),
+          },
+        ]),
   ];
 }
 
 function countCards({ rows, totals: sums, previous }, { view, query, freshness }) {
-  const shown = view.feature ? measuresOf(view.feature) : measuresOf(null).filter(({ key }) => !["comments", "ai_requests", "ai_tokens"].includes(key));
+  const shown = view.feature
+    ? measuresOf(view.feature)
+    : measuresOf(null).filter(({ key }) => !["comments", "ai_requests", "ai_tokens"].includes(key));
   const fair = comparable(query, freshness);
   return shown.map(({ key, label, axis }) => ({
     label,
@@ -71,7 +100,13 @@ function versus(now, before) {
   return element(
     "span",
     {},
-    element("b", {}, element("span", { ariaHidden: "true" }, `${sign} `), element("span", { className: "unseen" }, `${word} `), percent(Math.abs(change))),
+    element(
+      "b",
+      {},
+      element("span", { ariaHidden: "true" }, `${sign} `),
+      element("span", { className: "unseen" }, `${word} `),
+      percent(Math.abs(change)),
+    ),
     " vs. period before",
   );
 }

@@ -2,14 +2,23 @@
 import { bucketOf, buckets, nextBucket, addDays, bucketText, tickText } from "../format.js";
 import { MEASURES } from "./names.js";
 
-const QUIET = Object.fromEntries(MEASURES.flatMap(({ key, part }) => [key, part]).filter(Boolean).map((key) => [key, 0]));
+const QUIET = Object.fromEntries(
+  MEASURES.flatMap(({ key, part }) => [key, part])
+    .filter(Boolean)
+    .map((key) => [key, 0]),
+);
 
 /** Usage with `rows`, one a bucket of the grain. A bucket without any use has no windows of several days. */
 export async function loadUsage({ get, query }, grain) {
   const usage = await get("/v1/usage", { ...query, grain: grain === "day" ? null : grain });
   const known = new Map(usage.days.map((row) => [bucketOf(row.day, grain), row]));
   const rows = buckets(usage.from, usage.to, grain).map((day) => ({
-    active_users: 0, active_users_7d: null, active_users_28d: null, ...QUIET, ...known.get(day), day,
+    active_users: 0,
+    active_users_7d: null,
+    active_users_28d: null,
+    ...QUIET,
+    ...known.get(day),
+    day,
   }));
   return { ...usage, rows };
 }
