@@ -20,7 +20,8 @@ FLAGS = (
 
 def executable() -> str:
     """The path of Chromium: what TAILRACE_CHROMIUM names, else the system's. Raises SystemExit where there is none."""
-    found = os.environ.get("TAILRACE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    known = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    found = os.environ.get("TAILRACE_CHROMIUM") or next(filter(None, known), None)
     if not found:
         raise SystemExit(
             "no Chromium is installed; install it (Debian: apt-get install chromium) or set TAILRACE_CHROMIUM"

@@ -83,6 +83,7 @@ export function legend(series) {
  */
 export function draw(box, { label, days, series, format, axis, name, tick, pick }) {
   let current = null;
+  let tapped = null;
   let scale = null;
   let marker = null;
   const paint = () => {
@@ -123,7 +124,13 @@ export function draw(box, { label, days, series, format, axis, name, tick, pick 
     scale && show(nearest(event.clientX - box.getBoundingClientRect().left, scale, days.length));
   box.onpointerleave = clear;
   box.onblur = clear;
-  box.onclick = (event) => scale && pick(nearest(event.clientX - box.getBoundingClientRect().left, scale, days.length));
+  box.onclick = (event) => {
+    if (!scale) return;
+    const index = nearest(event.clientX - box.getBoundingClientRect().left, scale, days.length);
+    // A finger cannot hover: its first tap reads, its second narrows.
+    if (event.pointerType !== "touch" || tapped === index) pick(index);
+    else show((tapped = index));
+  };
   box.onkeydown = (event) => {
     if (event.key === "Escape") clear();
     if (event.key === "Enter" && current !== null) pick(current);
@@ -186,22 +193,23 @@ function axes(svg, scale, days, { axis, tick }) {
 }
 
 function plot(svg, scale, series) {
-  const floor = new Map(); // day → what already stands there
+  const floor = []; // by day: what already stands there
   series.forEach(({ values, kind }, order) => {
     const group = svg.appendChild(shape("g", { class: `s${order}` }));
-    if (kind === "column") columns(group, scale, values, floor);
+    const covered = (day) => series.slice(order + 1).some((each) => each.values[day]);
+    if (kind === "column") columns(group, scale, values, { floor, covered });
     else lines(group, scale, values, kind);
   });
 }
 
-function columns(group, scale, values, floor) {
+function columns(group, scale, values, { floor, covered }) {
   const width = Math.max(Math.min(scale.band * 0.68, 34), 1);
   values.forEach((value, day) => {
     if (!value) return;
-    const from = floor.get(day) ?? 0;
-    floor.set(day, from + value);
+    const from = floor[day] ?? 0;
+    floor[day] = from + value;
     const [foot, head] = [scale.y(from), scale.y(from + value)];
-    const radius = Math.max(Math.min(2.5, width / 2, foot - head), 0);
+    const radius = covered(day) ? 0 : Math.max(Math.min(2.5, width / 2, foot - head), 0);
     const x = scale.x(day) - width / 2;
     // Only the upper corners are round: the column stands on its axis.
     const corners = [`q0 ${-radius} ${radius} ${-radius}`, `q${radius} 0 ${radius} ${radius}`];

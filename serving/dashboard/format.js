@@ -9,6 +9,7 @@ const shortDollars = new Intl.NumberFormat("en", {
   notation: "compact",
   maximumFractionDigits: 1,
 });
+const wholeDollars = new Intl.NumberFormat("en", { style: "currency", currency: "USD", maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const percents = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 0 });
 const finePercents = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
@@ -25,6 +26,9 @@ export const number = (value) => whole.format(value);
 export const compact = (value) => (Math.abs(value) < 10_000 ? tenths.format(value) : short.format(value));
 export const money = (value) => dollars.format(value);
 export const compactMoney = (value) => (Math.abs(value) < 10_000 ? dollars.format(value) : shortDollars.format(value));
+/** Money under an axis: cents only where the ticks have them. */
+export const axisMoney = (value) =>
+  value >= 10_000 ? shortDollars.format(value) : (Number.isInteger(value) ? wholeDollars : dollars).format(value);
 export const percent = (value) => percents.format(value);
 export const finePercent = (value) => finePercents.format(value);
 export const stamp = (iso) => `${moment.format(new Date(iso))} UTC`;

@@ -146,7 +146,7 @@ def test_everything_is_reached_and_used_by_keyboard(site: Site, open_page: Open)
     chart = page.get_by_role("slider", name=re.compile("Workflow runs by day"))
     for _ in range(60):
         page.keyboard.press("Tab")
-        assert focus_is_seen(page)
+        assert without_ring(page) is None
         if chart.evaluate("chart => chart === document.activeElement"):
             break
     expect(chart).to_be_focused()
@@ -160,13 +160,13 @@ def test_everything_is_reached_and_used_by_keyboard(site: Site, open_page: Open)
     expect(page.locator("[aria-live=polite]")).to_contain_text("Figures of")
 
 
-def focus_is_seen(page: Page) -> bool:
-    """Whether what has the focus, or the label around it, wears a ring."""
+def without_ring(page: Page) -> str | None:
+    """What has the focus and wears no ring, nor the label around it; None where the focus is seen."""
     return page.evaluate(
         """() => {
             const held = document.activeElement;
             const ring = each => each && getComputedStyle(each).outlineStyle !== "none";
-            return held === document.body || ring(held) || ring(held.nextElementSibling);
+            return held === document.body || ring(held) || ring(held.nextElementSibling) ? null : held.outerHTML;
         }"""
     )
 
@@ -177,6 +177,21 @@ def test_phone_needs_no_scrolling_sideways(site: Site, open_page: Open, slug: st
     card(page, "users") if slug == "acorn" else expect(page.get_by_role("alert")).to_be_visible()
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 360, wide_elements(page)
+
+
+def test_finger_reads_a_day_first_and_narrows_to_it_then(site: Site, open_page: Open) -> None:
+    page = open_page(site.address(), width=360, height=740, has_touch=True, is_mobile=True).page
+    card(page, "activity")
+    chart = page.get_by_role("slider", name=re.compile("Workflow runs by day"))
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box is not None
+    place = {"x": box["width"] - 15, "y": box["height"] / 2}
+    chart.tap(position=place)
+    expect(chart.locator(".tip")).to_contain_text(read_table(page, "activity")[1][0])
+    expect(page.locator("#activity tbody tr")).to_have_count(30)
+    chart.tap(position=place)
+    expect(page.locator("#activity tbody tr")).to_have_count(1)
 
 
 def wide_elements(page: Page) -> list[str]:

@@ -1,7 +1,7 @@
 // AI spend by model, and this month's against the cap.
 import { shareBar } from "../charts.js";
 import { element, table } from "../dom.js";
-import { bucketText, buckets, compact, compactMoney, money, number, percent } from "../format.js";
+import { axisMoney, bucketText, buckets, compact, money, number, percent } from "../format.js";
 import { newestFirst, walking } from "./usage.js";
 
 const MOST_SERIES = 4;
@@ -33,7 +33,7 @@ export const ai = () => ({
         label: "AI spend by day and model",
         series: drawn,
         format: money,
-        axis: compactMoney,
+        axis: axisMoney,
         ...walking(days, "day", context),
       },
       cap(answer),

@@ -25,7 +25,7 @@ export const benchmarks = () => ({
         ["Measure", "You", "Lower quartile", "Median", "Upper quartile", "Peers"],
         shown.map(({ metric, value, p25, median, p75, peers }) => {
           const { label, format } = peerOf(metric);
-          return [label, format(value), format(p25), format(median), format(p75), `${number(peers)} or more`];
+          return [label, format(value), format(p25), format(median), format(p75), `${number(peers)}+`];
         }),
       ),
     );
@@ -53,11 +53,16 @@ function line({ metric, value, p25, median, p75, peers }) {
       element("span", { className: "share" }, format(value)),
     ),
     bandLine({ value, p25, median, p75 }),
-    element("p", { className: "quiet row" }, element("span", {}, note), element("span", {}, place, good ? " ✓" : "")),
+    element(
+      "p",
+      { className: "quiet row" },
+      element("span", {}, place, good ? " ✓" : ""),
+      element("span", {}, `${format(p25)} – ${format(p75)}`),
+    ),
     element(
       "p",
       { className: "quiet" },
-      `Middle half ${format(p25)} – ${format(p75)}, median ${format(median)}, of ${number(peers)} peers or more`,
+      `${note}${note ? "; " : ""}median ${format(median)} of ${number(peers)}+ peers`,
     ),
   );
 }

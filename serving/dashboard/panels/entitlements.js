@@ -15,7 +15,7 @@ export const entitlements = () => ({
   concerns: (feature) => ["workflows", "api", "ai"].includes(feature),
   empty: ({ entitlements: found }) => (found.length ? null : "Your plan has no limits to show."),
   draw(parts, { month, entitlements: found }, { view }) {
-    parts.note(month ? `${monthText(month)}, with the end of the month foreseen at its pace` : "");
+    parts.note(month ? `${monthText(month)}, foreseen at its pace so far` : "");
     const shown = found.filter(({ metric }) => !view.feature || limitOf(metric).feature === view.feature);
     parts.body.replaceChildren(element("ul", { className: "meters" }, ...shown.map(meter)));
     parts.table(

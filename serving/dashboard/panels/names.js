@@ -1,5 +1,5 @@
 // What the product's parts and measures are called on the page, and which belong together.
-import { compact, compactMoney, finePercent, humanise, money, number } from "../format.js";
+import { axisMoney, compact, compactMoney, finePercent, humanise, money, number } from "../format.js";
 
 const FEATURES = { workflows: "Workflows", tasks: "Tasks", comments: "Comments", api: "API", ai: "AI assistant" };
 export const featureName = (feature) => FEATURES[feature] ?? humanise(feature);
@@ -18,8 +18,8 @@ export const MEASURES = [
   { key: "api_requests", feature: "api", label: "API requests", part: "api_errors", partLabel: "errors" },
   { key: "ai_requests", feature: "ai", label: "AI requests" },
   { key: "ai_tokens", feature: "ai", label: "AI tokens" },
-  { key: "ai_cost_usd", feature: "ai", label: "AI spend", format: money, axis: compactMoney },
-].map((each) => ({ format: number, axis: compact, ...each }));
+  { key: "ai_cost_usd", feature: "ai", label: "AI spend", format: money, axis: axisMoney, total: compactMoney },
+].map((each) => ({ format: number, axis: compact, total: compact, ...each }));
 
 export const measuresOf = (feature) => (feature ? MEASURES.filter((each) => each.feature === feature) : MEASURES);
 
@@ -41,7 +41,7 @@ const PEERS = {
   seat_use: { label: "Seats in use", note: "of the seats bought", feature: null, format: finePercent },
   api_error_share: {
     label: "API errors",
-    note: "of all requests; less is better",
+    note: "of all requests, less is better",
     feature: "api",
     format: finePercent,
     less: true,

@@ -1,7 +1,7 @@
 // Totals of the range, each against the range of the same length before.
 import { sparkline } from "../charts.js";
 import { element } from "../dom.js";
-import { compact, compactMoney, number, percent } from "../format.js";
+import { compact, number, percent } from "../format.js";
 import { comparable } from "../view.js";
 import { featureName, measuresOf } from "./names.js";
 import { loadFeatures, loadUsage } from "./usage.js";
@@ -83,9 +83,9 @@ function countCards({ rows, totals: sums, previous }, { view, query, freshness }
     ? measuresOf(view.feature)
     : measuresOf(null).filter(({ key }) => !["comments", "ai_requests", "ai_tokens"].includes(key));
   const fair = comparable(query, freshness);
-  return shown.map(({ key, label, axis }) => ({
+  return shown.map(({ key, label, total: short }) => ({
     label,
-    value: (axis === compactMoney ? compactMoney : compact)(Number(sums[key])),
+    value: short(Number(sums[key])),
     change: fair ? versus(Number(sums[key]), Number(previous[key])) : "no full period before",
     values: rows.map((row) => Number(row[key])),
   }));
