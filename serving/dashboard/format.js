@@ -15,7 +15,7 @@ const percents = new Intl.NumberFormat("en", { style: "percent", maximumFraction
 const finePercents = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 const dayOf = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
 const dayMonth = dayOf({ day: "numeric", month: "short" });
-const fullDay = dayOf({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
+const weekday = dayOf({ weekday: "short" });
 const plainDay = dayOf({ day: "numeric", month: "short", year: "numeric" });
 const monthYear = dayOf({ month: "long", year: "numeric" });
 const shortMonth = dayOf({ month: "short", year: "numeric" });
@@ -61,15 +61,17 @@ export function buckets(first, last, grain = "day") {
   return found;
 }
 
+const fullDay = (iso) => `${weekday.format(new Date(iso))} ${dayText(iso)}`; // browsers differ in the comma between
+
 /** A bucket in full, and under an axis. */
 export const bucketText = (iso, grain) =>
   grain === "month"
     ? monthYear.format(new Date(iso))
     : grain === "week"
       ? `Week of ${dayText(iso)}`
-      : fullDay.format(new Date(iso));
+      : fullDay(iso);
 export const tickText = (iso, grain) => (grain === "month" ? shortMonth : dayMonth).format(new Date(iso));
 
 /** A range of days in as few words as say it. */
 export const rangeText = (first, last) =>
-  first === last ? fullDay.format(new Date(first)) : `${dayText(first)} – ${dayText(last)}`;
+  first === last ? fullDay(first) : `${dayText(first)} – ${dayText(last)}`;

@@ -71,7 +71,7 @@ def test_frame_is_handed_its_pass_by_message(site: Site, open_page: Open) -> Non
         frame = watched.page.frame_locator("iframe")
         expect(frame.get_by_role("heading", name="Acorn Ltd")).to_be_visible()
         expect(frame.locator("#activity tbody tr td").first).to_have_text(newest_runs())
-        frame.get_by_text("7 days", exact=True).click()
+        frame.get_by_role("radio", name="7 days").check()
         expect(frame.locator("#activity tbody tr")).to_have_count(7)
         told = watched.page.evaluate("told")
         assert {"type": "tailrace:view", "view": "range=7"} in told

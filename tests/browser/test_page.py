@@ -79,7 +79,7 @@ def test_totals_are_compared_with_the_range_before(site: Site, open_page: Open) 
     before = sum(row["workflow_runs"] for row in shown(14)[:7])
     total = card(page, "totals").get_by_text("Workflow runs").locator("..")
     expect(total).to_contain_text(f"{round(abs(now / before - 1) * 100)}%")
-    page.get_by_text("90 days", exact=True).click()
+    page.get_by_role("radio", name="90 days").check()
     expect(page.locator("#totals")).to_contain_text("no full period before")
 
 
@@ -90,7 +90,7 @@ def test_totals_are_compared_with_the_range_before(site: Site, open_page: Open) 
 def test_grain_sums_the_days(site: Site, open_page: Open, grain: str, key: Callable[[date], date]) -> None:
     page = open_page(site.address()).page
     card(page, "activity")
-    page.get_by_text(grain, exact=True).click()
+    page.get_by_role("radio", name=grain).check()
     expect(page.locator("#activity thead th").first).to_have_text(grain)
     sums: dict[date, int] = {}
     for row in shown():

@@ -57,7 +57,7 @@ def test_server_that_went_away_can_be_tried_again(own_site: Site, open_page: Ope
     page = open_page(own_site.address()).page
     card(page, "activity")
     own_site.served.stop()
-    page.get_by_text("7 days", exact=True).click()
+    page.get_by_role("radio", name="7 days").check()
     expect(page.get_by_role("alert")).to_contain_text("The figures cannot be reached")
     again = page.get_by_role("button", name="Try again")
     own_site.served.start()
