@@ -72,6 +72,9 @@ test-serving: $(STAMP) ## publishing with Postgres killed, and readers through a
 test-ledger: $(STAMP) ## the sample company at twenty seeds, landed in two runs, marts against its own books (TAILRACE_TEST_SEEDS=57-57)
 	@$(BIN)/python -m pytest -n 2 -m ledger tests/end_to_end/test_ledger.py
 
+test-browser: $(STAMP) ## the dashboard as a person uses it, in the headless Chromium of the system
+	@$(BIN)/python -m pytest tests/browser -m browser
+
 lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts, compiled artefacts and the privacy proof
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -91,6 +94,12 @@ bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 
 
 bench-serving: $(STAMP) ## publishing rollups beside raw COPY, and reading them meanwhile (ROWS, ROUNDS, ONLY=key,key)
 	@$(BIN)/python -m bench.serving $(BENCH_FLAGS)
+
+bench-dashboard: $(STAMP) ## how soon the dashboard shows figures, after make demo (ROUNDS; PICTURES=1 takes the docs' pictures anew)
+	@$(BIN)/python -m bench.dashboard $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PICTURES),--pictures)
+
+bench-api: $(STAMP) ## the read API under an open loop of 300 to 2,000 requests/s, 10 M rows (ROWS, SOAK=900 for a soak)
+	@$(BIN)/python -m bench.serving_api $(if $(ROWS),--rows $(ROWS)) $(if $(SOAK),--soak $(SOAK))
 
 format: $(STAMP) ## format Python and SQL
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
