@@ -90,7 +90,7 @@ def test_totals_are_compared_with_the_range_before(site: Site, open_page: Open) 
 def test_grain_sums_the_days(site: Site, open_page: Open, grain: str, key: Callable[[date], date]) -> None:
     page = open_page(site.address()).page
     card(page, "activity")
-    page.get_by_role("radio", name=grain).check()
+    page.get_by_role("radio", name=grain, exact=True).check()
     expect(page.locator("#activity thead th").first).to_have_text(grain)
     sums: dict[date, int] = {}
     for row in shown():
