@@ -50,11 +50,11 @@ export function shell({ level, change, toggleTheme, retry }) {
     message,
     figures,
   );
-  const skip = element("a", { className: "skip", href: "#main" }, "Skip to the figures");
-  skip.onclick = (event) => {
+  const skip = level === 1 ? element("a", { className: "skip", href: "#main" }, "Skip to the figures") : null;
+  skip?.addEventListener("click", (event) => {
     event.preventDefault(); // the address keeps the view
     main.focus();
-  };
+  });
   const announcement = element("p", { className: "unseen", ariaLive: "polite" });
   const root = element(
     "div",
