@@ -135,6 +135,13 @@ def test_choosing_a_feature_narrows_the_page_to_it(site: Site, open_page: Open) 
     expect(page.locator("#users")).to_be_visible()
 
 
+def test_a_feature_that_the_page_does_not_know_has_its_events(site: Site, open_page: Open) -> None:
+    watched = open_page(site.address(view="feature=reports"))
+    assert read_table(watched.page, "activity")[:2] == [["Day", "Events"], [spoken(shown()[-1]["day"]), "0"]]
+    expect(watched.page.locator("#activity h2")).to_have_text("Reports events")
+    assert watched.complaints == []
+
+
 def test_a_link_shows_what_its_sender_saw(site: Site, open_page: Open) -> None:
     page = open_page(site.address(view="range=90&grain=week&measure=api_requests&theme=dark")).page
     expect(page.locator("#activity p").first).to_contain_text(f"{sum(r['api_requests'] for r in shown(60)):,}")

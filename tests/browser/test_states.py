@@ -57,6 +57,8 @@ def test_server_that_went_away_can_be_tried_again(own_site: Site, open_page: Ope
     page = open_page(own_site.address()).page
     card(page, "activity")
     own_site.served.stop()
+    card(page, "features").get_by_role("button", name=re.compile("as CSV")).click()
+    expect(page.locator("#features").get_by_role("status")).to_contain_text("Nothing was downloaded")
     page.get_by_role("radio", name="7 days").check()
     expect(page.get_by_role("alert")).to_contain_text("The figures cannot be reached")
     again = page.get_by_role("button", name="Try again")

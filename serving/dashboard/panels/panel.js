@@ -147,7 +147,7 @@ function exportButton({ title, exports, exportQuery }, context, say) {
       setTimeout(() => URL.revokeObjectURL(address), 60_000);
       announce(`${name} is downloaded`);
     } catch (failure) {
-      say(failure.title);
+      say(`Nothing was downloaded. ${failure.title}.`);
     } finally {
       button.disabled = false;
     }
