@@ -77,7 +77,7 @@ def site(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
 def open_site(product: Product) -> Iterator[Site]:
     """The application over a product, with a second site on another port of this machine that may embed it."""
     other = free_port()
-    serving = product.settings.serving.model_copy(update={"embed_origins": [f"http://127.0.0.1:{other}"]})
+    serving = product.settings.serving.model_copy(update={"embed_origins": (f"http://127.0.0.1:{other}",)})
     product.settings = product.settings.model_copy(update={"serving": serving})
     with serve(product.settings) as served:
         yield Site(product, served, other)
