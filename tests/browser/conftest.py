@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from bench.browser import chromium
 from demo.postgres import EmbeddedPostgres, free_port
@@ -19,7 +20,7 @@ from tests.browser import company
 from tests.browser.server import Served, serve
 from tests.serving.conftest import Product, new_product
 
-PATIENCE_MS = 15_000
+PATIENCE_MS = 20_000  # of a machine that is busy with something else
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,6 +60,7 @@ class Watched:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
+    expect.set_options(timeout=PATIENCE_MS)
     with chromium() as launched:
         yield launched
 

@@ -30,7 +30,7 @@ def test_waiting_shows_shapes_then_says_that_it_takes_long(own_site: Site, open_
 def test_tenant_without_activity_is_told_so(site: Site, open_page: Open) -> None:
     watched = open_page(site.address("birch"))
     expect(watched.page.get_by_role("heading", name="No activity yet")).to_be_visible()
-    expect(watched.page.locator("#figures, .figures")).to_be_hidden()
+    expect(watched.page.locator(".figures")).to_be_hidden()
     expect(watched.page.get_by_role("button", name="Try again")).to_be_hidden()
     assert watched.complaints == []
 
