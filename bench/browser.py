@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # It asks nobody but the page's own server: no updates, no sync, no QUIC. Its profile is new each time.
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--lang=en-GB"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
 
