@@ -102,7 +102,7 @@ export function shell({ level, change, toggleTheme, retry }) {
       stamped.classList.toggle("stale", stale);
       stamped.title = `Version ${version}`;
       stampText.replaceChildren(`Data as of ${stamp(asOf)}${stale ? `, ${age} old` : ""}`);
-      notice.hidden = !stale;
+      notice.hidden = !stale || !message.hidden;
       if (stale)
         notice.replaceChildren(
           `These figures are ${age} old: nothing newer has been published. They were complete at ${stamp(asOf)}.`,
