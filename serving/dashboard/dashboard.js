@@ -64,8 +64,9 @@ export function mount(place, { base, level, changed, named, needsToken }) {
     if (!client.signedIn) return;
     const mine = ++turn;
     try {
-      freshness = await client.get("/v1/freshness");
+      const published = await client.get("/v1/freshness");
       if (mine !== turn) return;
+      freshness = published;
       if (!freshness.last_day) {
         around.stamp(freshness);
         const { tenant_name: name } = await client.get("/v1/usage");
