@@ -16,7 +16,7 @@ DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) 
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-rights test-browser lint bench-cdc bench-sources bench-redact bench-dashboard format compile lock clean
+.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-rights test-browser lint bench-cdc bench-sources bench-redact bench-dashboard bench-serving format compile lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 
 
 bench-dashboard: $(STAMP) ## how soon the dashboard shows figures, after make demo (ROUNDS; PICTURES=1 takes the docs' pictures anew)
 	@$(BIN)/python -m bench.dashboard $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PICTURES),--pictures)
+
+bench-serving: $(STAMP) ## the read API under an open loop of 300 to 2,000 requests/s, 10 M rows (ROWS, SOAK=900 for a soak)
+	@$(BIN)/python -m bench.serving_api $(if $(ROWS),--rows $(ROWS)) $(if $(SOAK),--soak $(SOAK))
 
 format: $(STAMP) ## format Python and SQL
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

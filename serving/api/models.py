@@ -65,6 +65,13 @@ class DateRange(_Parameters):
         return self.first, self.last or min(max(newest, self.first), longest)
 
 
+class AnyRange(_Parameters):
+    """``from`` and ``to``, both included; without them, everything."""
+
+    first: date | None = Field(default=None, alias="from", description="First UTC day.", examples=["2026-01-01"])
+    last: date | None = Field(default=None, alias="to", description="Last UTC day.", examples=["2026-01-31"])
+
+
 class UsageRange(DateRange):
     grain: Grain = Field(default=Grain.DAY, description="Length of a bucket; weeks begin on Monday.")
 

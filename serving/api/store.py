@@ -9,15 +9,16 @@ from dataclasses import dataclass
 
 from psycopg.conninfo import conninfo_to_dict
 
-from serving.api import queries
+from serving.api import keys, queries
+from serving.api.keys import Presented
 from serving.api.postgres import Parameters, Pool
 from serving.api.problems import ProblemError
 from settings import Settings, with_database
 
 _HOME_SECONDS = 60.0
 _MOST_HOMES = 10_000
-_SHARED_CONNECTIONS, _SILO_CONNECTIONS = 8, 2
-_QUEUE = 64
+_SILO_CONNECTIONS = 2
+QUEUE = 64
 _HEALTH = queries.Query("health", "select $1::text", 1)
 
 
@@ -36,6 +37,8 @@ class Store:
         self._dsn = settings.serving.reader_dsn
         self._silos = settings.serving.silo_databases
         self._shared = str(conninfo_to_dict(self._dsn)["dbname"])
+        self._connections = settings.serving.connections
+        self._prepare = settings.serving.prepared_statements
         self._pools: dict[str, Pool] = {}
         self._homes: dict[uuid.UUID, _Home] = {}
 
@@ -60,9 +63,10 @@ class Store:
         Raises BusyError and UnavailableError.
         """
         asked: Parameters = (str(tenant), *parameters)
-        return await self._pool(await self._home(tenant)).ask(query, asked)
+        return await self._pool(await self.home(tenant)).ask(query, asked)
 
-    async def _home(self, tenant: uuid.UUID) -> str:
+    async def home(self, tenant: uuid.UUID) -> str:
+        """The database that holds the tenant's rollups."""
         known = self._homes.get(tenant)
         if known is not None and known.until > time.monotonic():
             return known.database
@@ -76,6 +80,20 @@ class Store:
         self._homes[tenant] = home
         return home.database
 
+    async def stands(self, presented: Presented) -> bool:
+        """Whether an API key is one that stands. It is looked up as the tenant that it claims to be of."""
+        kept = await self._pool(self._shared).ask(keys.FIND, [str(presented.tenant), presented.key_id])
+        return kept is not None and presented.is_hashed_as(kept.decode())
+
+    def database(self, home: str) -> str:
+        """The DSN of a database of this deployment."""
+        return self._dsn if home == self._shared else with_database(self._dsn, home)
+
+    @property
+    def saturated(self) -> bool:
+        """Whether nobody else can be served now."""
+        return self._pool(self._shared).saturated
+
     def _allowed(self, database: str) -> str:
         """A silo only by the configured pattern: no row of a table can send this process anywhere else."""
         return database if self._silos and fnmatch.fnmatchcase(database, self._silos) else self._shared
@@ -84,8 +102,9 @@ class Store:
         if database not in self._pools:
             shared = database == self._shared
             self._pools[database] = Pool(
-                self._dsn if shared else with_database(self._dsn, database),
-                size=_SHARED_CONNECTIONS if shared else _SILO_CONNECTIONS,
-                queue=_QUEUE,
+                self.database(database),
+                size=self._connections if shared else _SILO_CONNECTIONS,
+                queue=QUEUE,
+                prepare=self._prepare,
             )
         return self._pools[database]

