@@ -147,11 +147,15 @@ def fill(postgres: EmbeddedPostgres, rows: int) -> list[str]:
 
 def raw_sql(postgres: EmbeddedPostgres, tenants: list[str], count: int) -> dict[str, float]:
     """The API's own statements, one after the other on one connection, prepared: ms."""
-    from serving.api.queries import FRESHNESS
+    from serving.api.queries import FRESHNESS, Query
     from serving.api.queries import USAGE as BY_GRAIN
 
     rng, took = random.Random(7), []
-    asked = [(BY_GRAIN["day"], (None, None)), (BY_GRAIN["week"], (None, None)), (FRESHNESS, ())]
+    asked: list[tuple[Query, tuple[str | None, ...]]] = [
+        (BY_GRAIN["day"], (None, None)),
+        (BY_GRAIN["week"], (None, None)),
+        (FRESHNESS, ()),
+    ]
     asked.append((BY_GRAIN["day"], ("2026-01-01", "2026-03-01")))
     with psycopg.RawCursor(psycopg.connect(postgres.dsn("product", role="tailrace_reader"))) as cursor:
         for _ in range(count):

@@ -41,7 +41,7 @@ _REFUSED: Responses = {
     429: _problem("The tenant asks too often.", headers=_RETRY | _LIMITS),
     503: _problem("Too much is asked of the service, or its database is away.", headers=_RETRY),
 }  # fmt: skip
-ANSWERED: Responses = {200: {"headers": _TAG | _LIMITS}} | _REFUSED
+ANSWERED: Responses = {200: {"headers": _TAG | _LIMITS}, **_REFUSED}
 EXPORTED: Responses = {
     200: {
         "description": "The file.",
@@ -56,8 +56,9 @@ EXPORTED: Responses = {
             "Tailrace-Version": _text("The publication that this is of.", integer=True),
             "Tailrace-As-Of": _text("Until when it is complete."),
         },
-    }
-} | _REFUSED
+    },
+    **_REFUSED,
+}
 _STATUS = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
 HEALTH: Responses = {
     200: {"description": "It does.", "content": {"application/json": {"schema": _STATUS}}},
