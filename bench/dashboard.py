@@ -107,17 +107,19 @@ def take_pictures(browser: Browser, address: str, token: str) -> None:
         ("dashboard-feature", "feature=ai", 1280, "light"),
     ):
         page = opened(view, width=width, scheme=scheme)
-        page.screenshot(path=IMAGES / f"{name}.png", full_page=True)
+        page.screenshot(path=IMAGES / f"{name}.png", full_page=width > 360)  # a phone's page is long
         print(f"  {Path(IMAGES / name).relative_to(ROOT)}.png")
         page.context.close()
 
 
 def most_used(settings: Settings) -> str:
-    """The id of the tenant with the most active users."""
+    """The id of the tenant with the most active users, of those that can be compared with peers if there are any."""
     with duckdb.connect(str(settings.analytics_path), read_only=True) as connection:
         row = connection.execute(
             "select tenant_id from rollups.rollup_tenant_usage_daily where tenant_id <> 'unattributed' "
-            "group by tenant_id order by max(active_users_28d) desc limit 1"
+            "group by tenant_id "
+            "order by tenant_id in (select tenant_id from rollups.rollup_tenant_benchmarks_monthly) desc, "
+            "max(active_users_28d) desc limit 1"
         ).fetchone()
     if row is None:
         raise TailraceError("the analytics file holds no usage; run make demo first")

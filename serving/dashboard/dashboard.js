@@ -32,6 +32,8 @@ export function mount(place, { base, level, changed, named, needsToken }) {
   let view = readView("");
   let freshness = null;
   let turn = 0;
+  let pass = null;
+  let refused = null;
   const around = shell({ level, change, toggleTheme, retry: load });
   const cards = [totals(), people(), features(), activity({ change }), ai(), entitlements(), users(), benchmarks()].map(
     (spec) => panel(spec, { heading: `h${level + 1}` }),
@@ -62,16 +64,18 @@ export function mount(place, { base, level, changed, named, needsToken }) {
     if (!client.signedIn) return;
     const mine = ++turn;
     try {
-      freshness = await client.get("/v1/freshness");
+      const published = await client.get("/v1/freshness");
       if (mine !== turn) return;
-      around.stamp(freshness);
+      freshness = published;
       if (!freshness.last_day) {
+        around.stamp(freshness);
         const { tenant_name: name } = await client.get("/v1/usage");
         if (mine === turn) rename(name);
         if (mine === turn) around.say(EMPTY);
         return;
       }
       around.say(null);
+      around.stamp(freshness);
       around.show(view, freshness);
       const context = {
         view,
@@ -81,7 +85,7 @@ export function mount(place, { base, level, changed, named, needsToken }) {
         file: client.file,
         change,
         announce: around.announce,
-        fail,
+        fail: (failure) => mine === turn && fail(failure), // several cards may find out at once
       };
       const name = context.get("/v1/usage", context.query).then(
         ({ tenant_name: told }) => rename(told),
@@ -108,7 +112,9 @@ export function mount(place, { base, level, changed, named, needsToken }) {
     if (!(failure instanceof Failure)) console.error(failure);
     const told = failure instanceof Failure ? failure : new Failure("broken");
     around.say(told);
-    if (told.kind === "signin") needsToken();
+    if (told.kind !== "signin") return;
+    refused = pass;
+    needsToken();
   }
 
   function rename(name) {
@@ -132,7 +138,8 @@ export function mount(place, { base, level, changed, named, needsToken }) {
 
   return {
     token(text) {
-      client.token = text;
+      if (text !== null && text === refused) return; // a page that hands over the same again would have us ask for ever
+      pass = client.token = text;
       if (text === null) fail(new Failure("signin"));
       else load();
     },

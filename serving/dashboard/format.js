@@ -65,13 +65,8 @@ const fullDay = (iso) => `${weekday.format(new Date(iso))} ${dayText(iso)}`; // 
 
 /** A bucket in full, and under an axis. */
 export const bucketText = (iso, grain) =>
-  grain === "month"
-    ? monthYear.format(new Date(iso))
-    : grain === "week"
-      ? `Week of ${dayText(iso)}`
-      : fullDay(iso);
+  grain === "month" ? monthYear.format(new Date(iso)) : grain === "week" ? `Week of ${dayText(iso)}` : fullDay(iso);
 export const tickText = (iso, grain) => (grain === "month" ? shortMonth : dayMonth).format(new Date(iso));
 
 /** A range of days in as few words as say it. */
-export const rangeText = (first, last) =>
-  first === last ? fullDay(first) : `${dayText(first)} – ${dayText(last)}`;
+export const rangeText = (first, last) => (first === last ? fullDay(first) : `${dayText(first)} – ${dayText(last)}`);

@@ -50,11 +50,11 @@ export function shell({ level, change, toggleTheme, retry }) {
     message,
     figures,
   );
-  const skip = element("a", { className: "skip", href: "#main" }, "Skip to the figures");
-  skip.onclick = (event) => {
+  const skip = level === 1 ? element("a", { className: "skip", href: "#main" }, "Skip to the figures") : null;
+  skip?.addEventListener("click", (event) => {
     event.preventDefault(); // the address keeps the view
     main.focus();
-  };
+  });
   const announcement = element("p", { className: "unseen", ariaLive: "polite" });
   const root = element(
     "div",
@@ -102,7 +102,7 @@ export function shell({ level, change, toggleTheme, retry }) {
       stamped.classList.toggle("stale", stale);
       stamped.title = `Version ${version}`;
       stampText.replaceChildren(`Data as of ${stamp(asOf)}${stale ? `, ${age} old` : ""}`);
-      notice.hidden = !stale;
+      notice.hidden = !stale || !message.hidden;
       if (stale)
         notice.replaceChildren(
           `These figures are ${age} old: nothing newer has been published. They were complete at ${stamp(asOf)}.`,

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from bench.browser import chromium
 from demo.postgres import EmbeddedPostgres, free_port
@@ -19,7 +20,7 @@ from tests.browser import company
 from tests.browser.server import Served, serve
 from tests.serving.conftest import Product, new_product
 
-PATIENCE_MS = 15_000
+PATIENCE_MS = 20_000  # of a machine that is busy with something else
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,6 +60,7 @@ class Watched:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
+    expect.set_options(timeout=PATIENCE_MS)
     with chromium() as launched:
         yield launched
 
@@ -77,7 +79,7 @@ def site(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
 def open_site(product: Product) -> Iterator[Site]:
     """The application over a product, with a second site on another port of this machine that may embed it."""
     other = free_port()
-    serving = product.settings.serving.model_copy(update={"embed_origins": [f"http://127.0.0.1:{other}"]})
+    serving = product.settings.serving.model_copy(update={"embed_origins": (f"http://127.0.0.1:{other}",)})
     product.settings = product.settings.model_copy(update={"serving": serving})
     with serve(product.settings) as served:
         yield Site(product, served, other)

@@ -90,7 +90,7 @@ def test_totals_are_compared_with_the_range_before(site: Site, open_page: Open) 
 def test_grain_sums_the_days(site: Site, open_page: Open, grain: str, key: Callable[[date], date]) -> None:
     page = open_page(site.address()).page
     card(page, "activity")
-    page.get_by_role("radio", name=grain).check()
+    page.get_by_role("radio", name=grain, exact=True).check()
     expect(page.locator("#activity thead th").first).to_have_text(grain)
     sums: dict[date, int] = {}
     for row in shown():
@@ -133,6 +133,13 @@ def test_choosing_a_feature_narrows_the_page_to_it(site: Site, open_page: Open) 
     assert [row[0] for row in limits[1:]] == ["API requests"]
     page.get_by_role("button", name=re.compile("^API")).click()
     expect(page.locator("#users")).to_be_visible()
+
+
+def test_a_feature_that_the_page_does_not_know_has_its_events(site: Site, open_page: Open) -> None:
+    watched = open_page(site.address(view="feature=reports"))
+    assert read_table(watched.page, "activity")[:2] == [["Day", "Events"], [spoken(shown()[-1]["day"]), "0"]]
+    expect(watched.page.locator("#activity h2")).to_have_text("Reports events")
+    assert watched.complaints == []
 
 
 def test_a_link_shows_what_its_sender_saw(site: Site, open_page: Open) -> None:

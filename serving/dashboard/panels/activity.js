@@ -12,6 +12,7 @@ export const activity = ({ change }) => {
     ariaLabel: "Measure",
     onchange: ({ target }) => change({ measure: target.value }),
   });
+  offer(measures, MEASURES, MEASURES[0]);
   return {
     id: "activity",
     title: "Activity",
@@ -28,16 +29,21 @@ export const activity = ({ change }) => {
       const { grain, feature, measure } = context.view;
       choose(grains, grain);
       grains.hidden = !usage;
-      measures.hidden = own.length < 2;
       const shown = own.find(({ key }) => key === measure) ?? own[0];
-      measures.replaceChildren(
-        ...own.map(({ key, label }) => element("option", { value: key, selected: key === shown.key }, label)),
-      );
+      offer(measures, own, shown);
       if (usage) ofUsage(parts, { usage, own, shown }, context);
       else ofFeature(parts, features, feature, context);
     },
   };
 };
+
+/** The measures to choose from; none to choose where there is but one. */
+function offer(select, measures, shown) {
+  select.hidden = measures.length < 2;
+  select.replaceChildren(
+    ...measures.map(({ key, label }) => element("option", { value: key, selected: key === shown.key }, label)),
+  );
+}
 
 function ofUsage(parts, { usage, own, shown }, context) {
   const { grain } = context.view;

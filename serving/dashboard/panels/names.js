@@ -34,7 +34,7 @@ export const limitOf = (metric) => LIMITS[metric] ?? { label: humanise(metric), 
 const PEERS = {
   stickiness: {
     label: "Stickiness",
-    note: "a day’s active users among those of 28 days",
+    note: "daily users among 28-day users",
     feature: null,
     format: finePercent,
   },

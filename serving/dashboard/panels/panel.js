@@ -55,7 +55,14 @@ export function panel(spec, { heading }) {
   };
   let turn = 0;
   let context = null;
-  if (spec.exports) tools.append(exportButton(spec, () => context));
+  if (spec.exports)
+    tools.append(
+      exportButton(
+        spec,
+        () => context,
+        (words) => hint.replaceChildren(words),
+      ),
+    );
 
   /** Show what the context asks for; a later call overtakes an earlier one. */
   async function load(given) {
@@ -122,8 +129,8 @@ function keepingFocus(body, draw) {
   (same && !same.disabled ? same : body.querySelector("button:not(:disabled)"))?.focus();
 }
 
-/** The figures of a card as a file; what goes wrong is said on the card. */
-function exportButton({ title, exports, exportQuery }, context) {
+/** The figures of a card as a file; `say` puts on the card what goes wrong. */
+function exportButton({ title, exports, exportQuery }, context, say) {
   const button = element(
     "button",
     { className: "plain export", type: "button", ariaLabel: `Download ${title.toLowerCase()} as CSV` },
@@ -140,7 +147,7 @@ function exportButton({ title, exports, exportQuery }, context) {
       setTimeout(() => URL.revokeObjectURL(address), 60_000);
       announce(`${name} is downloaded`);
     } catch (failure) {
-      announce(failure.message);
+      say(`Nothing was downloaded. ${failure.title}.`);
     } finally {
       button.disabled = false;
     }

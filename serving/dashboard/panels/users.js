@@ -52,7 +52,7 @@ export const users = () => {
           label,
         );
       parts.body.replaceChildren(
-        element("div", { className: "scroll open", tabIndex: 0, role: "region", ariaLabel: "Users" }, made),
+        element("div", { className: "scroll open", tabIndex: 0, role: "region", ariaLabel: "List of users" }, made),
         element(
           "div",
           { className: "pages" },
