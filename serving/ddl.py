@@ -2,6 +2,11 @@
 
 Every table has row-level security enabled and forced. Two policies stand on it: whoever may select sees the rows of the
 tenant in ``app.current_tenant_id`` (nobody's when it is unset), and the publisher, who writes, sees all of them.
+
+Policies do not cover what a reader learns about rows without reading them, so two things more are withheld. Columns are
+granted, not tables: ``ctid`` would tell how many rows of others lie between one's own. And no statistics of columns are
+kept: the planner's estimates would tell whose ids and which values are in them. Reading needs none, for the key leads
+with the tenant.
 """
 
 from __future__ import annotations
@@ -83,7 +88,9 @@ def _ensure_table(cursor: Cursor, contract: TableContract) -> list[str]:
     done = []
     actual = _columns(cursor, contract.name)
     same_key = _key(cursor, contract.name) == contract.key
-    if not same_key or any(actual.get(column.name, column.type) != column.type for column in contract.columns):
+    same_types = all(actual.get(column.name, column.type) == column.type for column in contract.columns)
+    # Statistics that were kept cannot be taken out of a table by its owner.
+    if not (same_key and same_types and _withheld(cursor, contract.name)):
         cursor.execute(sql.SQL("drop table {}").format(table(contract.name)))
         _create_table(cursor, contract)
         return [f"replaced {contract.name}"]
@@ -94,6 +101,7 @@ def _ensure_table(cursor: Cursor, contract: TableContract) -> list[str]:
                     table(contract.name), sql.Identifier(column.name), _type(column)
                 )
             )
+            _let_read(cursor, contract.name, (column.name,))
             done.append(f"added {contract.name}.{column.name}")
     if not _isolated(cursor, contract.name):
         raise TailraceError(
@@ -110,7 +118,7 @@ def _create_table(cursor: Cursor, contract: TableContract) -> None:
         )
     )
     _isolate(cursor, contract.name, visible=sql.SQL("tenant_id = {}").format(_CURRENT_TENANT))
-    cursor.execute(sql.SQL("grant select on {} to {}").format(table(contract.name), sql.Identifier(READER)))
+    _let_read(cursor, contract.name, contract.column_names)
     _comment(cursor, contract)
 
 
@@ -118,16 +126,35 @@ def _create_publications(cursor: Cursor) -> None:
     """The versions that were published. Readers see when, not how many rows: that would count other tenants'."""
     cursor.execute(sql.SQL("create table {} ({})").format(table(PUBLICATIONS), _PUBLICATIONS_COLUMNS))
     _isolate(cursor, PUBLICATIONS, visible=sql.SQL("{} is not null").format(_CURRENT_TENANT))
-    cursor.execute(
-        sql.SQL("grant select (version, run_id, as_of, published_at) on {} to {}").format(
-            table(PUBLICATIONS), sql.Identifier(READER)
-        )
-    )
+    _let_read(cursor, PUBLICATIONS, ("version", "run_id", "as_of", "published_at"))
     cursor.execute(
         sql.SQL("comment on table {} is {}").format(
             table(PUBLICATIONS), "One row a published version; the rollups of a version become visible with its row."
         )
     )
+
+
+def _let_read(cursor: Cursor, name: str, columns: tuple[str, ...]) -> None:
+    """Grant the columns alone, and keep no statistics of them."""
+    cursor.execute(
+        sql.SQL("grant select ({}) on {} to {}").format(names(columns), table(name), sql.Identifier(READER))
+    )
+    without = sql.SQL(", ").join(
+        sql.SQL("alter column {} set statistics 0").format(sql.Identifier(column)) for column in columns
+    )
+    cursor.execute(sql.SQL("alter table {} {}").format(table(name), without))
+
+
+def _withheld(cursor: Cursor, name: str) -> bool:
+    """Whether the reader has columns only, and no column has statistics."""
+    row = cursor.execute(
+        """
+        select not has_table_privilege(%s, attrelid, 'select') and bool_and(coalesce(attstattarget, -1) = 0)
+        from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped group by attrelid
+        """,
+        [READER, f"{SCHEMA}.{name}"],
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def _isolate(cursor: Cursor, name: str, *, visible: sql.Composable) -> None:
