@@ -136,9 +136,7 @@ def _create_publications(cursor: Cursor) -> None:
 
 def _let_read(cursor: Cursor, name: str, columns: tuple[str, ...]) -> None:
     """Grant the columns alone, and keep no statistics of them."""
-    cursor.execute(
-        sql.SQL("grant select ({}) on {} to {}").format(names(columns), table(name), sql.Identifier(READER))
-    )
+    cursor.execute(sql.SQL("grant select ({}) on {} to {}").format(names(columns), table(name), sql.Identifier(READER)))
     without = sql.SQL(", ").join(
         sql.SQL("alter column {} set statistics 0").format(sql.Identifier(column)) for column in columns
     )
