@@ -16,7 +16,7 @@ DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) 
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-rights lint bench-cdc bench-sources bench-redact format compile lock clean
+.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-rights test-browser lint bench-cdc bench-sources bench-redact bench-dashboard format compile lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m operations tests/end_to_end/test_bad_days.py \
 		tests/end_to_end/test_interruptions.py tests/ingestion/salesforce tests/ingestion/test_fault_matrix.py
 
+test-browser: $(STAMP) ## the dashboard as a person uses it, in the headless Chromium of the system
+	@$(BIN)/python -m pytest tests/browser -m browser
+
 test-rights: $(STAMP) ## erasure and offboarding of a whole deployment, and erasures killed at every point
 	@$(BIN)/python -m pytest tests/privacy tests/end_to_end/test_rights.py -m "operations or not operations"
 
@@ -73,6 +76,9 @@ bench-sources: $(STAMP) ## how fast Stripe, Salesforce and HubSpot are read, and
 
 bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 characters (ROWS, ROUNDS)
 	@$(BIN)/python -m bench.redact $(BENCH_FLAGS)
+
+bench-dashboard: $(STAMP) ## how soon the dashboard shows figures, after make demo (ROUNDS; PICTURES=1 takes the docs' pictures anew)
+	@$(BIN)/python -m bench.dashboard $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PICTURES),--pictures)
 
 format: $(STAMP) ## format Python and SQL
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +14,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from serving.api import models, problems
+from serving.api import models, problems, queries
 from serving.api.auth import KeySet, Verifier
-from serving.api.store import Freshness, Store
+from serving.api.store import Store
 from settings import Settings
 
 DASHBOARD = Path(__file__).parent.parent / "dashboard"
@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await store.open()
+        store.open()
         yield
         await store.close()
 
@@ -63,48 +63,53 @@ def create_app(settings: Settings) -> FastAPI:
 
     tenant_of = Depends(current_tenant)
 
-    @app.get("/v1/usage", summary="Usage by day, with totals and those of the range before")
-    async def usage(period: Annotated[models.DateRange, Query()], tenant: uuid.UUID = tenant_of) -> models.Usage:
-        name = await store.name(tenant)
-        async with store.snapshot(tenant) as snapshot:
-            freshness = await snapshot.freshness()
-            first, last = period.resolve(newest=_newest(freshness))
-            length = timedelta(days=min((last - first).days + 1, (first - date.min).days))
-            rows = [models.UsageDay(**row) for row in await snapshot.usage(first - length, last)]
-        days = [row for row in rows if row.day >= first]
-        return models.Usage(
-            tenant_name=name,
-            version=freshness.version,
-            as_of=freshness.as_of,
-            first=first,
-            last=last,
-            days=days,
-            totals=models.sum_usage(days),
-            previous=models.sum_usage([row for row in rows if row.day < first]),
+    async def answer(query: queries.Query, tenant: uuid.UUID, nothing: models.Answer, *parameters: object) -> Response:
+        """What PostgreSQL says, or ``nothing`` before the first publish."""
+        asked = [None if each is None else str(each) for each in parameters]
+        body = await store.ask(query, tenant, *asked)
+        return Response(body or models.to_json(nothing), media_type="application/json")
+
+    @app.get(
+        "/v1/usage",
+        response_model=models.Usage,
+        summary="Usage by day, week or month, with totals and those of the range before",
+    )
+    async def usage(period: Annotated[models.UsageRange, Query()], tenant: uuid.UUID = tenant_of) -> Response:
+        first, last = period.resolve(newest=_today())
+        nothing = models.Usage(first=first, last=last, grain=period.grain)
+        return await answer(queries.USAGE[period.grain], tenant, nothing, period.first, period.last)
+
+    @app.get("/v1/features", response_model=models.Features, summary="Adoption of each feature by day")
+    async def features(period: Annotated[models.DateRange, Query()], tenant: uuid.UUID = tenant_of) -> Response:
+        first, last = period.resolve(newest=_today())
+        return await answer(
+            queries.FEATURES, tenant, models.Features(first=first, last=last), period.first, period.last
         )
 
-    @app.get("/v1/features", summary="Adoption of each feature by day")
-    async def features(period: Annotated[models.DateRange, Query()], tenant: uuid.UUID = tenant_of) -> models.Features:
-        async with store.snapshot(tenant) as snapshot:
-            freshness = await snapshot.freshness()
-            first, last = period.resolve(newest=_newest(freshness))
-            rows = await snapshot.features(first, last)
-        return models.Features(
-            version=freshness.version,
-            as_of=freshness.as_of,
-            first=first,
-            last=last,
-            features=models.group_features(
-                [(str(row["feature"]), models.FeatureDay(**row)) for row in rows],
-                active_days=len({row["day"] for row in rows}),
-            ),
-        )
+    @app.get("/v1/entitlements", response_model=models.Entitlements, summary="What is left of what was bought")
+    async def entitlements(_: Annotated[models.NoParameters, Query()], tenant: uuid.UUID = tenant_of) -> Response:
+        return await answer(queries.ENTITLEMENTS, tenant, models.Entitlements())
 
-    @app.get("/v1/freshness", summary="Which version is published, and which days it holds")
-    async def freshness(_: Annotated[models.NoParameters, Query()], tenant: uuid.UUID = tenant_of) -> models.Freshness:
-        async with store.snapshot(tenant) as snapshot:
-            found = await snapshot.freshness()
-        return models.Freshness.model_validate(found, from_attributes=True)
+    @app.get("/v1/ai", response_model=models.Ai, summary="AI by model and day, and what was spent of the cap")
+    async def ai(period: Annotated[models.DateRange, Query()], tenant: uuid.UUID = tenant_of) -> Response:
+        first, last = period.resolve(newest=_today())
+        return await answer(queries.AI, tenant, models.Ai(first=first, last=last), period.first, period.last)
+
+    @app.get("/v1/users", response_model=models.Users, summary="Users by pseudonym, page by page")
+    async def users(page: Annotated[models.UsersPage, Query()], tenant: uuid.UUID = tenant_of) -> Response:
+        return await answer(queries.USERS[page.sort], tenant, models.Users(), page.limit, *page.position)
+
+    @app.get("/v1/benchmarks", response_model=models.Benchmarks, summary="The tenant among its peers")
+    async def benchmarks(_: Annotated[models.NoParameters, Query()], tenant: uuid.UUID = tenant_of) -> Response:
+        return await answer(queries.BENCHMARKS, tenant, models.Benchmarks())
+
+    @app.get(
+        "/v1/freshness",
+        response_model=models.Freshness,
+        summary="Which version is published, and which days it holds",
+    )
+    async def freshness(_: Annotated[models.NoParameters, Query()], tenant: uuid.UUID = tenant_of) -> Response:
+        return await answer(queries.FRESHNESS, tenant, models.Freshness())
 
     @app.get("/healthz", summary="Whether the database answers")
     async def healthz() -> JSONResponse:
@@ -115,6 +120,5 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _newest(freshness: Freshness) -> date:
-    """The newest day with data; for a tenant without any, today."""
-    return freshness.last_day or datetime.now(UTC).date()
+def _today() -> date:
+    return datetime.now(UTC).date()

@@ -44,6 +44,17 @@ class UnavailableError(ProblemError):
         )
 
 
+class BusyError(ProblemError):
+    """More is asked than can be answered now."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "Too much is asked at the moment; try again shortly.",
+            headers={"Retry-After": "1"},
+        )
+
+
 def document(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """One problem document. Its type is about:blank: the status says what kind it is."""
     return JSONResponse(

@@ -41,6 +41,8 @@ TABLES = (
     "marts.fct_mrr_monthly",
     "rollups.rollup_tenant_usage_daily",
     "rollups.rollup_tenant_feature_adoption_daily",
+    "rollups.rollup_tenant_ai_daily",
+    "rollups.rollup_tenant_users",
 )
 
 
@@ -130,6 +132,9 @@ def test_usage_equals_an_independent_count(deployment: Deployment, product: usag
     assert set(found) == usage_oracle.usage_daily(used)
     adoption = deployment.query("select * from rollups.rollup_tenant_feature_adoption_daily")
     assert set(adoption) == usage_oracle.feature_adoption(used)
+    ((until,),) = deployment.query("select reporting_day from intermediate.int_reporting_day")
+    users = deployment.query("select tenant_id, * exclude (tenant_id, user_key) from rollups.rollup_tenant_users")
+    assert sorted(users, key=repr) == sorted(usage_oracle.users(used, until=until), key=repr)
 
 
 def test_a_day_whose_events_were_all_deleted_disappears(deployment: Deployment, product: usage_oracle.Product) -> None:

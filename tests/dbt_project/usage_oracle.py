@@ -155,3 +155,20 @@ def feature_adoption(used: Mapping[tuple[str, date], list[Used]]) -> set[tuple[A
             rounded = share.quantize(Decimal("0.000001"), ROUND_HALF_UP)
             found.add((tenant, day, feature, len(users), events, rounded))
     return found
+
+
+def users(used: Mapping[tuple[str, date], list[Used]], *, until: date) -> list[tuple[Any, ...]]:
+    """Rows of rollup_tenant_users but for the pseudonym; the 28 days end with ``until``."""
+    seen: dict[tuple[str, str], list[tuple[date, str]]] = defaultdict(list)
+    for (tenant, day), ones in used.items():
+        for one in ones:
+            if one.user is not None:
+                seen[tenant, one.user].append((day, one.feature))
+    found = []
+    for (tenant, _), events in seen.items():
+        recent = [(day, feature) for day, feature in events if until - timedelta(days=28) < day <= until]
+        counts = {feature: sum(feature == each for _, each in recent) for _, feature in recent}
+        top = min(counts, key=lambda feature: (-counts[feature], feature), default=None)
+        days = {day for day, _ in events}
+        found.append((tenant, min(days), max(days), len({day for day, _ in recent}), len(recent), top))
+    return found
