@@ -1,9 +1,9 @@
 """``make test-isolation``: every attempt against a sound product, then against products broken on purpose.
 
 Prints its table; the last line is one JSON object: ``attempts``, ``leaks`` (attempts that learnt of another tenant),
-``limits`` (that learnt what docs/isolation.md admits), ``mutants``, ``mutants_caught``, and ``attempts_that_caught``, how
-many attempts failed against at least one mutant. ``--json`` prints that line alone; ``--write`` also puts the table into
-docs/isolation.md. Exit code 1 when anything leaked or a mutant was called sound.
+``limits`` (that learnt what docs/isolation.md admits), ``mutants``, ``mutants_caught``, and ``attempts_that_caught``,
+how many attempts failed against at least one mutant. ``--json`` prints that line alone; ``--write`` also puts the table
+into docs/isolation.md. Exit code 1 when anything leaked or a mutant was called sound.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the other tenants' figures, names and ids look like, and how to find them in any answer.
 
-Every figure of theirs is a multiple of 7919 of ten digits, every text carries one word, every id one prefix, and some of
-their days lie in 1979: nothing else in a product looks like that.
+Every figure of theirs is a multiple of 7919 of ten digits, every text carries one word, every id one prefix, and some
+of their days lie in 1979: nothing else in a product looks like that.
 """
 
 from __future__ import annotations

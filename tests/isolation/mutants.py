@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
 import psycopg
 
+from serving.api import postgres
+from tests.isolation.broken_api import BROKEN, accepting
 from tests.isolation.registry import Channel
 from tests.isolation.world import World
 
@@ -83,26 +85,46 @@ by_sql(
     "alter table {all} no force row level security",
     undo=("alter table {all} force row level security",),
 )
-by_sql(
-    "policy that shows all while no tenant is set",
-    f"alter policy tenant_isolation on {USAGE} using ({_TENANT} is null or tenant_id = {_TENANT}::uuid)",
-    undo=(f"alter policy tenant_isolation on {USAGE} using (tenant_id = {_TENANT}::uuid)",),
-)
-by_sql(
-    "policy by pattern",
-    f"alter policy tenant_isolation on {USAGE} using (tenant_id::text like {_TENANT} || '%')",
-    undo=(f"alter policy tenant_isolation on {USAGE} using (tenant_id = {_TENANT}::uuid)",),
-)
-by_sql(
-    "policy by a slow function",
-    "create function public.is_current(uuid) returns boolean language plpgsql stable as "
-    f"$$ begin perform pg_sleep(0.0001); return $1 = {_TENANT}::uuid; end $$",
-    f"alter policy tenant_isolation on {USAGE} using (public.is_current(tenant_id))",
-    undo=(
-        f"alter policy tenant_isolation on {USAGE} using (tenant_id = {_TENANT}::uuid)",
-        "drop function public.is_current(uuid)",
-    ),
-)
+
+
+@mutant("policy that shows all while no tenant is set", "sql")
+def policy_for_all(world: World) -> Iterator[None]:
+    with another_policy(world, f"{_TENANT} is null or tenant_id = {_TENANT}::uuid"):
+        yield
+
+
+@mutant("policy by pattern", "sql")
+def policy_by_pattern(world: World) -> Iterator[None]:
+    with another_policy(world, "tenant_id::text like current_setting('app.current_tenant_id', true) || '%'"):
+        yield
+
+
+@mutant("policy by a slow function", "sql")
+def slow_policy(world: World) -> Iterator[None]:
+    run(
+        world,
+        "create function public.is_current(uuid) returns boolean language plpgsql stable as "
+        f"$$ begin perform pg_sleep(0.0001); return $1 = {_TENANT}::uuid; end $$",
+    )
+    with another_policy(world, "public.is_current(tenant_id)"):
+        yield
+    run(world, "drop function public.is_current(uuid)")
+
+
+@contextmanager
+def another_policy(world: World, condition: str) -> Iterator[None]:
+    """The first rollup under a policy of another condition."""
+    with world.superuser() as connection:
+        (stood,) = connection.execute(
+            "select pg_get_expr(polqual, polrelid) from pg_policy where polname = 'tenant_isolation' "
+            "and polrelid = %s::regclass",
+            [USAGE],
+        ).fetchone()
+    run(world, f"alter policy tenant_isolation on {USAGE} using ({condition})")
+    yield
+    run(world, f"alter policy tenant_isolation on {USAGE} using ({stood})")
+
+
 by_sql(
     "reader with BYPASSRLS",
     "alter role tailrace_reader bypassrls",
@@ -143,31 +165,26 @@ by_sql(
     "'select tenant_name from tenant_analytics.tenant_directory'",
     undo=("drop function tenant_analytics.tenants()",),
 )
+_STATISTICS = (
+    "do $$ declare c record; begin for c in select attrelid::regclass as t, attname from pg_attribute "
+    "join pg_class on pg_class.oid = attrelid where relkind = 'r' and attnum > 0 and not attisdropped "
+    "and relnamespace = 'tenant_analytics'::regnamespace "
+    "loop execute format('alter table %s alter column %I set statistics TARGET', c.t, c.attname); end loop; end $$"
+)
 by_sql(
     "statistics of columns kept",
-    "do $$ declare c record; begin for c in select attrelid::regclass as t, attname from pg_attribute join pg_class "
-    "on pg_class.oid = attrelid where relkind = 'r' and relnamespace = 'tenant_analytics'::regnamespace and attnum > 0 "
-    "and not attisdropped loop execute format('alter table %s alter column %I set statistics 100', c.t, c.attname); "
-    "end loop; end $$",
+    _STATISTICS.replace("TARGET", "100"),
     "analyze {all}",
-    undo=(
-        "delete from pg_statistic where starelid = '{all}'::regclass",
-        "do $$ declare c record; begin for c in select attrelid::regclass as t, attname from pg_attribute join pg_class "
-        "on pg_class.oid = attrelid where relkind = 'r' and relnamespace = 'tenant_analytics'::regnamespace and "
-        "attnum > 0 and not attisdropped loop execute format('alter table %s alter column %I set statistics 0', c.t, "
-        "c.attname); end loop; end $$",
-    ),
+    undo=("delete from pg_statistic where starelid = '{all}'::regclass", _STATISTICS.replace("TARGET", "0")),
 )
 by_sql(
     "tables granted whole, row addresses and all",
     f"grant select on {USAGE} to tailrace_reader",
-    f"create table public.moved as select ctid::text from {USAGE}",
     undo=(
         f"revoke select on {USAGE} from tailrace_reader",
         f"do $$ declare c text; begin for c in select attname from pg_attribute where attrelid = '{USAGE}'::regclass "
-        f"and attnum > 0 and not attisdropped loop execute format('grant select (%I) on {USAGE} to tailrace_reader', c); "
-        "end loop; end $$",
-        "drop table public.moved",
+        "and attnum > 0 and not attisdropped "
+        f"loop execute format('grant select (%I) on {USAGE} to tailrace_reader', c); end loop; end $$",
     ),
 )
 by_sql(
@@ -252,15 +269,8 @@ def aloud(world: World) -> Iterator[None]:
 
 @mutant("an API that sets the tenant for the session", "pooler")
 def session_setting(world: World) -> Iterator[None]:
-    """Every ``set_config(…, true)`` and ``set local`` of the API's outlives its transaction."""
-    execute = psycopg.AsyncConnection.execute
-
-    async def outlives(self: Any, query: Any, parameters: Any = None, **options: Any) -> Any:
-        if isinstance(query, str):
-            query = query.replace(", true)", ", false)").replace("set local", "set")
-        return await execute(self, query, parameters, **options)
-
-    with patch.object(psycopg.AsyncConnection, "execute", outlives):
+    for_the_session = replace(postgres._SET_TENANT, sql=postgres._SET_TENANT.sql.replace(", true)", ", false)"))
+    with patch.object(postgres, "_SET_TENANT", for_the_session):
         yield
     with world.product.server.connect() as admin:  # what was left on the pooler's connections goes with them
         admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tailrace_reader'")
@@ -290,6 +300,37 @@ def careless_neighbour(world: World) -> Iterator[None]:
     world.serve_other = serve_and_leave  # type: ignore[method-assign]
     yield
     world.serve_other = serve  # type: ignore[method-assign]
+
+
+def by_api(name: str, make: Callable[[World], Any]) -> None:
+    """A mutant of the API, by an application in its place."""
+
+    @mutant(name, "api", "files", "dashboard")
+    def broken(world: World) -> Iterator[None]:
+        assert world.door is not None
+        world.door.broken = make(world)
+        yield
+        world.door.broken = None
+
+
+for _name, _make in BROKEN.items():
+    by_api(_name, _make)
+
+
+def by_verification(name: str, **options: bool) -> None:
+    """A mutant of the API that leaves a part of a token's verification out."""
+
+    @mutant(name, "api", "files")
+    def broken(_: World) -> Iterator[None]:
+        with accepting(**options):
+            yield
+
+
+by_verification("an API that verifies no signatures", verify_signature=False)
+by_verification("an API that lets expired tokens in", verify_exp=False)
+by_verification("an API that lets tokens in before their time", verify_nbf=False)
+by_verification("an API that takes tokens for any audience", verify_aud=False)
+by_verification("an API that takes tokens by any issuer", verify_iss=False)
 
 
 # Last, for attempts that succeed as a superuser leave things behind.

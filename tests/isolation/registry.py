@@ -60,7 +60,7 @@ def attempt(channel: Channel, name: str, *, limit: str = "") -> Callable[[Callab
 
 @dataclass
 class Attack:
-    """One attempt in one world. Every byte that comes back is kept in ``evidence``, whether the attempt looks or not."""
+    """One attempt in one world. Every byte that comes back is kept in ``evidence``, looked at or not."""
 
     world: World
     role: str = READER
@@ -146,7 +146,7 @@ class Session:
         return rows
 
     def quietly(self, query: Any, parameters: Any = None) -> list[tuple[Any, ...]]:
-        """The same for what is no answer to the attacker: preparations, and rows that the attempt narrows down itself."""
+        """The same for preparations, and for rows that the attempt narrows down itself."""
         kept = list(self._attack.evidence)
         try:
             return self.ask(query, parameters)
@@ -173,7 +173,7 @@ class Session:
         self._attack.note("notice", *(getattr(notice, each) for each in _DIAGNOSTICS))
 
     def relations(self) -> list[tuple[str, str, str]]:
-        """(schema, name, kind) of every relation outside the system's schemas that this role may read some column of."""
+        """(schema, name, kind) of every relation outside the system's schemas that this role may read at all."""
         return [
             (str(schema), str(name), str(kind))
             for schema, name, kind in self.quietly(
@@ -224,7 +224,7 @@ def _text(value: object) -> str:
 
 
 def settled(line: str, world: World) -> str:
-    """The line without what differs between any two servers: ports, folders, the time of day and numbers of sessions."""
+    """The line without what differs between any two servers: ports, folders, time of day, numbers of sessions."""
     for each in (world.url, str(world.product.server.directory), str(world.product.directory)):
         line = line.replace(each, "…") if each else line
     line = _TEMPORARY.sub("pg_temp", line)

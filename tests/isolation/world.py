@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,13 +52,18 @@ class World:
     others: list[Resident]
     marked: Marked
     pooler: Pooler | None = None
-    url: str = ""
+    door: Door | None = None
     pooled_url: str = ""
     sound: bool = True
     settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
         self.settings = self.product.settings
+
+    @property
+    def url(self) -> str:
+        """The address of the API, if it runs."""
+        return self.door.url if self.door else ""
 
     @property
     def named(self) -> Resident:
@@ -90,7 +95,7 @@ class World:
         return httpx.get(self.url + path, headers=headers, timeout=20).headers
 
     def publish_again(self) -> None:
-        """All is published anew; not into a product that is broken on purpose, which publishing would refuse or mend."""
+        """All is published anew; not where it is broken on purpose, which publishing would refuse or mend."""
         if self.sound:
             self.product.publish(1)
 
@@ -138,19 +143,20 @@ def running(directory: Path, population: str, *, pooler: bool, api: bool) -> Ite
         if pooler:
             world.pooler = stack.enter_context(pooled(product, directory / "pgbouncer"))
         if api:
-            world.url = stack.enter_context(serving(world.settings))
+            world.door = stack.enter_context(serving(world.settings))
         if pooler and api and world.pooler is not None:
             dsn = world.pooler.dsn(product.shared, READER)
             behind = world.settings.serving.model_copy(update={"reader_dsn": dsn})
             # PgBouncer before 1.21 loses statements that were prepared in another transaction.
             stack.enter_context(patch.object(store, "Pool", partial(store.Pool, prepare=False)))
-            world.pooled_url = stack.enter_context(serving(world.settings.model_copy(update={"serving": behind})))
+            pooled_settings = world.settings.model_copy(update={"serving": behind})
+            world.pooled_url = stack.enter_context(serving(pooled_settings)).url
             assert others[0].name in world.serve_other(pooled=True), "the API does not answer over the pooler"
         yield world
 
 
 def settle(connection: Any) -> None:
-    """Rows in the order of their keys and fresh statistics: which rows a scan meets first must not be left to chance."""
+    """Rows in the order of their keys, fresh statistics: which rows a scan meets first is not left to chance."""
     for table, key in connection.execute(
         "select indrelid::regclass::text, relname from pg_index join pg_class on pg_class.oid = indexrelid "
         "where indisprimary and relnamespace::regnamespace::text not in ('pg_catalog', 'pg_toast')"
@@ -160,7 +166,7 @@ def settle(connection: Any) -> None:
 
 
 def fill(world: World, rows: dict[str, int]) -> None:
-    """The same few rows of the attacker in every rollup, and marked ones of the others: on its days, and on days of 1979."""
+    """The same few rows of the attacker in every rollup; marked ones of the others, on its days and in 1979."""
     with closing(duckdb.connect(str(world.product.warehouse))) as warehouse:
         for model in rollup_models():
             columns = [(str(each["name"]), str(each["data_type"]).lower()) for each in model["columns"]]
@@ -248,18 +254,35 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("PgBouncer did not start")
 
 
+@dataclass
+class Door:
+    """The API as an ASGI application that can be broken on purpose while it runs: ``broken`` takes its place."""
+
+    app: Any
+    broken: Callable[[Any, Any, Any, Any], Awaitable[None]] | None = None
+    url: str = ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self.broken is not None and scope["type"] == "http":
+            await self.broken(self.app, scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    """The API under uvicorn on a free port; yields its address."""
+def serving(settings: Settings) -> Iterator[Door]:
+    """The API under uvicorn on a free port."""
     ensure_demo_keys(settings)
+    door = Door(create_app(settings))
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="critical"))
+        server = uvicorn.Server(uvicorn.Config(door, log_level="critical"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             while not server.started:
                 time.sleep(0.01)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            door.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield door
         finally:
             server.should_exit = True
             thread.join()

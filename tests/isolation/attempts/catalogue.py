@@ -1,4 +1,4 @@
-"""Attempts on the catalogue: every relation and function that a role can reach, statistics, other sessions, settings."""
+"""Attempts on the catalogue: all relations and functions within reach, statistics, other sessions, settings."""
 
 # ruff: noqa: S608 - every statement is made of constants and of names out of the catalogue
 from __future__ import annotations
@@ -25,7 +25,8 @@ def every_refusal(attack: Attack) -> None:
         hidden = session.quietly(
             """
             select format('%I.%I', nspname, relname), format('%I', attname)
-            from pg_class join pg_namespace on pg_namespace.oid = relnamespace join pg_attribute on attrelid = pg_class.oid
+            from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+            join pg_attribute on attrelid = pg_class.oid
             where nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_temp'
                 and relkind in ('r', 'p', 'v', 'm', 'f', 't', 'S') and attnum > 0 and not attisdropped
                 and not has_column_privilege(pg_class.oid, attnum, 'select') and nspname !~ '^pg_toast'
@@ -71,7 +72,7 @@ def words(attack: Attack) -> None:
         for query in (
             "select description from pg_description join pg_class on objoid = pg_class.oid "
             "where relnamespace = 'tenant_analytics'::regnamespace",
-            "select schemaname, tablename, policyname, roles, qual, with_check from pg_policies where schemaname <> 'app'",
+            "select tablename, policyname, roles, qual, with_check from pg_policies where schemaname <> 'app'",
             "select schemaname, viewname, definition from pg_views "
             "where schemaname not in ('pg_catalog', 'information_schema')",
             "select definition from pg_matviews",

@@ -1,4 +1,4 @@
-"""Attempts on the API by its credentials: tokens forged, bent, expired, meant for others, and put where none belongs."""
+"""Attempts on the API by credentials: tokens forged, bent, expired, meant for others, or put where none belongs."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def arithmetic_errors(attack: Attack) -> None:
     each_table(
         attack,
         "select 1 from {t} where 1 / (case when tenant_id = {other} then 0 else 1 end) = 1",
-        "select 1 from {t} where case when tenant_id <> '0a11ce00-0000-4000-8000-000000000001' then 1 / 0 else 1 end = 1",
+        f"select 1 from {{t}} where case when tenant_id <> '{attack.world.own.id}' then 1 / 0 else 1 end = 1",
         "select 1 from {t} where 2147483647 + (case when tenant_id = {other} then 1 else 0 end) > 0",
         "select sqrt(case when tenant_id = {other} then -1 else 1 end) from {t}",
         "select 1 from {t} where repeat('a', case when tenant_id = {other} then 1073741824 else 1 end) = 'a'",

@@ -65,8 +65,9 @@ def semi_joins(attack: Attack) -> None:
 def ctes(attack: Attack) -> None:
     each_table(
         attack,
-        "with recursive up as (select min(tenant_id::text) as id from {t} union all select (select min(tenant_id::text) "
-        "from {t} where tenant_id::text > up.id) from up where up.id is not null) select * from up",
+        "with recursive up as (select min(tenant_id::text) as id from {t} union all "
+        "select (select min(tenant_id::text) from {t} where tenant_id::text > up.id) from up where id is not null) "
+        "select * from up",
         "with every as materialized (select * from {t}) select count(*), min(tenant_id::text) from every",
     )
 

@@ -88,7 +88,8 @@ def triggers(attack: Attack) -> None:
     try_each(
         attack,
         "create function pg_temp.taken() returns trigger language plpgsql as $$ begin raise notice '%', new; "
-        f"return new; end $$; create trigger taken before insert on {USAGE} for each row execute function pg_temp.taken()",
+        f"return new; end $$; create trigger taken before insert on {USAGE} for each row "
+        "execute function pg_temp.taken()",
         f"create rule taken as on select to {USAGE} do instead select * from {FEATURES}",
         f"create rule taken as on insert to {USAGE} do also notify taken",
         f"alter table {USAGE} disable trigger all",
@@ -143,12 +144,13 @@ def shadow_tables(attack: Attack) -> None:
 def shadow_functions(attack: Attack) -> None:
     with attack.session() as session:
         for command in (
-            f"create function pg_temp.current_setting(text, boolean) returns text language sql as $$ select '{attack.other}' $$",
+            "create function pg_temp.current_setting(text, boolean) returns text language sql as "
+            f"$$ select '{attack.other}' $$",
             "create function pg_temp.nullif(text, text) returns text language sql as $$ select null $$",
             "create function pg_temp.always(uuid, uuid) returns boolean language sql as 'select true'",
             "create operator pg_temp.= (function = pg_temp.always, leftarg = uuid, rightarg = uuid)",
             "create domain pg_temp.uuid as text",
-            "create function pg_catalog.current_setting(text, boolean, int) returns text language sql as $$ select '' $$",
+            "create function pg_catalog.current_setting(text, int) returns text language sql as $$ select '' $$",
         ):
             session.ask(command)
         for path in ("pg_temp, pg_catalog, tenant_analytics", "tenant_analytics, pg_temp, pg_catalog"):
