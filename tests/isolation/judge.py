@@ -49,7 +49,7 @@ def judge_all(attempts: Iterable[Attempt], worlds: tuple[World, World]) -> list[
 
 def _unknown(attack: Attack) -> str:
     """The evidence without what the attacker brought along."""
-    text = "\n".join(attack.evidence).lower()
+    text = "\n".join([*attack.evidence, *attack.glimpses]).lower()
     for value in attack.known:
         text = text.replace(value.lower(), "").replace(value.lower().replace("-", ""), "")
     return text

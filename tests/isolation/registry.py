@@ -67,6 +67,7 @@ class Attack:
     evidence: list[str] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
     accusations: list[str] = field(default_factory=list)
+    glimpses: list[str] = field(default_factory=list)
 
     def accuse(self, what: str) -> None:
         """Say outright what was learnt, where no mark can show it."""
@@ -76,6 +77,10 @@ class Attack:
         """Something that the attacker knows beforehand: seeing it again is no news."""
         self.known.add(value)
         return value
+
+    def glimpse(self, *values: object) -> None:
+        """Keep something that is searched for marks, and whose words depend on what the attacker had stolen before."""
+        self.glimpses.append(" ".join(map(_text, values)))
 
     @property
     def other(self) -> str:

@@ -107,29 +107,25 @@ def others_days(attack: Attack) -> None:
         as_self(attack, path, params={"from": "0001-01-01", "to": "0001-01-02"})
 
 
-@attempt("api", "cursors and pages: bent, another tenant's, past the end")
+@attempt("api", "cursors: another tenant's that leaked, bent ones, pages without end")
 def cursors(attack: Attack) -> None:
+    """A cursor says where its owner's reading stopped. Under the own token it leads to own rows or nowhere."""
+    world = attack.world
+    own, theirs = (tokens.header(tokens.genuine(world, tenant_id=each)) for each in (world.own.id, world.others[0].id))
     for path in paths(attack, exports=False):
-        their = tokens.header(tokens.genuine(attack.world))
-        # A cursor that has leaked, by a log or a link. What its owner was shown is not evidence.
-        with_page = attack.world.ask(f"{path}?limit=2", headers=their)
-        stolen = with_page.get("next_cursor") if isinstance(with_page, dict) else None
-        own = attack.world.ask(f"{path}?limit=2", headers=tokens.header(tokens.own(attack.world)))
-        for cursor in (
-            stolen,
-            own.get("next_cursor") if isinstance(own, dict) else None,
-            "a",
-            "MTA=",
-            "-1",
-            "0",
-            "e30=",
-        ):
-            if cursor is not None:
-                attack.know(str(cursor))
-                answer = as_self(attack, path, params={"cursor": str(cursor), "limit": "500"})
-                assert answer is not None
+        for cursor in filter(None, (next_cursor(world.ask(f"{path}?limit=2", headers=each)) for each in (theirs, own))):
+            attack.know(cursor)
+            for bent in (cursor, cursor[::-1], cursor + "A", cursor[:-2]):
+                answer = world.ask(f"{path}?limit=500&cursor={quote(bent)}", headers=own)
+                attack.glimpse(answer)
+        for cursor in ("a", "MTA=", "-1", "0", "e30=", attack.other):
+            as_self(attack, path, params={"cursor": cursor, "limit": "500"})
         for limit in ("-1", "0", "1000000", "1e9", "501"):
             as_self(attack, path, params={"limit": limit})
+
+
+def next_cursor(answer: object) -> str:
+    return str(answer.get("next_cursor") or "") if isinstance(answer, dict) else ""
 
 
 @attempt("api", "another's ETag, any ETag, and the own one after another was served")
