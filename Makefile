@@ -16,7 +16,7 @@ DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) 
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-isolation test-rights test-browser lint bench-cdc bench-sources bench-redact bench-dashboard format compile lock clean
+.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-isolation test-rights test-serving test-browser lint bench-cdc bench-sources bench-redact bench-dashboard bench-serving format compile lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ test-browser: $(STAMP) ## the dashboard as a person uses it, in the headless Chr
 test-rights: $(STAMP) ## erasure and offboarding of a whole deployment, and erasures killed at every point
 	@$(BIN)/python -m pytest tests/privacy tests/end_to_end/test_rights.py -m "operations or not operations"
 
+test-serving: $(STAMP) ## publishing with Postgres killed, and readers through a hundred publishes
+	@$(BIN)/python -m pytest tests/serving -q -m operations
+
 lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts, compiled artefacts and the privacy proof
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -82,6 +85,9 @@ bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 
 
 bench-dashboard: $(STAMP) ## how soon the dashboard shows figures, after make demo (ROUNDS; PICTURES=1 takes the docs' pictures anew)
 	@$(BIN)/python -m bench.dashboard $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PICTURES),--pictures)
+
+bench-serving: $(STAMP) ## publishing rollups beside raw COPY, and reading them meanwhile (ROWS, ROUNDS, ONLY=key,key)
+	@$(BIN)/python -m bench.serving $(BENCH_FLAGS)
 
 format: $(STAMP) ## format Python and SQL
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -131,6 +131,21 @@ def explain(
 
 
 @app.command()
+def publish(
+    verify: Annotated[bool, typer.Option("--verify", help="Read back what stands, and mend what differs.")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Put the version before back, and hold it.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Let what was rolled back follow again.")] = False,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Id of the only tenant to roll back.")] = None,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Publish the rollups as they are built, if their gates hold; or go back to the version before."""
+    from orchestration.commands import publish as command
+
+    command.run(region=region, verify=verify, undo=rollback, let_go=release, tenant=tenant, as_json=as_json)
+
+
+@app.command()
 def env(region: RegionOption = None, as_json: Json = False) -> None:
     """Name every DSN, path and address in use; no secret is printed."""
     from orchestration.commands import env as command

@@ -10,6 +10,7 @@ from orchestration.environment import prepare
 from pii_policies import load_contracts
 from pii_policies.keys import ensure_keys_for_raw
 from privacy.rights import Rights, operator
+from serving.publish import PublishReport
 from settings import Settings, TailraceError
 from warehouse import DuckDBWarehouse, open_warehouse
 
@@ -25,6 +26,7 @@ def rights_of(settings: Settings, *, progress: Progress = lambda text: None) -> 
         warehouse=warehouse,
         rebuild=partial(rebuild, settings, warehouse),
         resync=partial(resync, settings, warehouse),
+        forget_published=partial(forget_published, settings),
         actor=operator(),
         progress=progress,
     )
@@ -35,7 +37,6 @@ def rebuild(settings: Settings, warehouse: DuckDBWarehouse, progress: Progress) 
 
     Raises TailraceError when the build or a gate refuses: then nothing is published.
     """
-    from quality.rollup_gate import check_rollup, rollup_names
     from serving.analytics import write_analytics_file
 
     with warehouse.writer("tenant keys", on_wait=progress) as con:
@@ -44,28 +45,44 @@ def rebuild(settings: Settings, warehouse: DuckDBWarehouse, progress: Progress) 
         build(settings)
     with warehouse.writer("analytics file", on_wait=progress) as con:
         write_analytics_file(con, settings.analytics_path)
-        refused = [str(f) for name in rollup_names() for f in check_rollup(con, name).findings]
-    if refused:
-        raise TailraceError(f"gate on rollups: {refused[0]}; mend that, then run the same command again")
-    _publish(settings, warehouse, progress)
+    publish_built(settings, warehouse, progress)
 
 
-def _publish(settings: Settings, warehouse: DuckDBWarehouse, progress: Progress) -> None:
-    """What the product shows follows the build; where nothing was ever published there is nothing to follow."""
+def publish_built(
+    settings: Settings, warehouse: DuckDBWarehouse, progress: Progress, *, verify: bool = False
+) -> PublishReport | None:
+    """Hold the gates on the rollups and publish them; None, and nothing done, where nothing was ever landed.
+
+    Raises TailraceError when a gate refuses: then nothing is published.
+    """
     import uuid
 
     from dagster import AssetKey, DagsterInstance
 
     from orchestration.defs.publish import complete_until
+    from quality.rollup_gate import check_rollup, rollup_names
     from serving.publish import publish
 
+    with warehouse.writer("gate on rollups", on_wait=progress) as con:
+        refused = [str(f) for name in rollup_names() for f in check_rollup(con, name).findings]
+    if refused:
+        raise TailraceError(f"gate on rollups: {refused[0]}; mend that, then run the same command again")
     with DagsterInstance.get() as instance:
         if instance.get_latest_materialization_event(AssetKey(["raw_app", "tenants"])) is None:
-            return
+            return None
         as_of = complete_until(instance)
+    manifest, run_id = ensure_manifest(settings), str(uuid.uuid4())
     with warehouse.reader("publish") as con:
-        manifest = ensure_manifest(settings)
-        publish(settings, con, manifest_path=manifest, run_id=str(uuid.uuid4()), as_of=as_of, progress=progress)
+        return publish(
+            settings, con, manifest_path=manifest, run_id=run_id, as_of=as_of, verify=verify, progress=progress
+        )
+
+
+def forget_published(settings: Settings, tenant: str) -> dict[str, int]:
+    """Drop what was kept of a tenant's earlier published versions; rows by database."""
+    from serving.rollback import forget
+
+    return forget(settings, tenant=tenant)
 
 
 def resync(settings: Settings, warehouse: DuckDBWarehouse, progress: Progress) -> None:

@@ -4,7 +4,7 @@
 2. *tombstones*: from this commit on nothing that is the person's lands.
 3. *quarantine*, *raw*: what landing would keep out is taken out; copies that still grow, too.
 4. *built*: rows of staging, marts, rollups and snapshots that hold a pseudonym of the person go; the build that
-   follows counts again, publishes, and writes the analytics file anew.
+   follows counts again, publishes, drops what was kept of the tenant's earlier versions, and writes the analytics file.
 5. *rewrite*: the warehouse's file is written anew, so that the bytes are gone; every file is searched for identifiers.
 
 Killed anywhere, it is gone on with by the same command, or by ``resume``, and ends the same.
@@ -114,7 +114,7 @@ def finish(rights: Rights, begun: Journal) -> Path:
     place_tombstones(rights, begun)
     take_out(rights, begun)
     rights.progress("building anew, without the person")
-    _once(rights, begun, "rebuild", lambda: rights.rebuild(rights.progress))
+    _once(rights, begun, "rebuild", lambda: rights.rebuild_without_past(begun.tenant))
     failpoint("erase_after_rebuild")
     return _prove(rights, begun)
 

@@ -18,14 +18,28 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Rights:
-    """What exercising a right needs: ``rebuild`` builds, publishes, and writes the analytics file, ``resync`` lands."""
+    """What exercising a right needs.
+
+    ``rebuild`` builds, publishes, and writes the analytics file; ``resync`` lands; ``forget_published`` drops what is
+    kept of a tenant's earlier published versions, and lets go of it where it was rolled back.
+    """
 
     settings: Settings
     warehouse: DuckDBWarehouse
     rebuild: Callable[[Progress], None]
     resync: Callable[[Progress], None]
+    forget_published: Callable[[str], Mapping[str, int]]
     actor: str
     progress: Progress = lambda text: None
+
+    def rebuild_without_past(self, tenant: str) -> Mapping[str, int]:
+        """Rebuild, so that nothing of what was published of a tenant before is left; rows dropped by database.
+
+        Twice: a tenant that was rolled back must follow, and what the new version replaces is kept with it.
+        """
+        self.forget_published(tenant)
+        self.rebuild(self.progress)
+        return self.forget_published(tenant)
 
     @property
     def contracts(self) -> Contracts:

@@ -93,7 +93,7 @@ def split(rights: Rights, *, tenant: str, into: str) -> Path:
             left = {label: _drop_moved(con, rule, old, new) for label, rule in _own(con, rights).items()}
             moved = _identifiers_of(con, rights, new)
             built = _scrub_moved(con, rights, old, stores.pseudonyms(con, old, moved))
-    rights.rebuild(rights.progress)
+    rights.rebuild_without_past(old)
     rights.warehouse.rewrite("split: rewriting the file", on_wait=rights.progress)
     body = {"into": new, "rows_left_behind": {k: n for k, n in left.items() if n}, "built": built}
     return _issue(rights, "split", receipt, old, requested, body)
@@ -149,7 +149,7 @@ def _leave(rights: Rights, *, kind: str, tenant: str, prepare: Any = None) -> Pa
         _once(con, receipt, "built", lambda: _clear_built(con, rights, leaving))
     for path in files.exports_naming(rights.settings, [leaving]):
         path.unlink(missing_ok=True)
-    rights.rebuild(rights.progress)
+    rights.rebuild_without_past(leaving)
     rights.warehouse.rewrite(f"{kind}: rewriting the files", on_wait=rights.progress)
     with rights.warehouse.writer(kind, on_wait=rights.progress) as con:
         steps = journal.steps(con, receipt)

@@ -63,6 +63,12 @@ class TableContract:
         """The columns outside the key."""
         return tuple(name for name in self.column_names if name not in self.key)
 
+    @property
+    def day(self) -> str | None:
+        """The key's first date: a tenant's rows of one such day are a slice. None: all rows of a tenant are one."""
+        types = {column.name: column.type for column in self.columns}
+        return next((name for name in self.key if types[name] == "date"), None)
+
 
 def load_rollup_contracts(manifest_path: Path) -> list[TableContract]:
     """Every ``rollup_*`` model of a dbt manifest, by name.

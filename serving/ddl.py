@@ -1,7 +1,8 @@
-"""Published tables as PostgreSQL: created, isolated and migrated out of their contracts, inside the publish itself.
+"""Published tables as PostgreSQL: names, columns, isolation, and the publisher's own tables beside them.
 
-Every table has row-level security enabled and forced. Two policies stand on it: whoever may select sees the rows of the
-tenant in ``app.current_tenant_id`` (nobody's when it is unset), and the publisher, who writes, sees all of them.
+Every table has row-level security enabled and forced. Two policies stand on what tenants read: whoever may select
+sees the rows of the tenant in ``app.current_tenant_id`` (nobody's when it is unset), and the publisher, who writes,
+sees all. The publisher's own tables are in a schema that nobody else may use, and have the second policy alone.
 
 Policies do not cover what a reader learns about rows without reading them, so two things more are withheld. Columns are
 granted, not tables: ``ctid`` would tell how many rows of others lie between one's own. And no statistics of columns are
@@ -17,17 +18,13 @@ import psycopg
 from psycopg import sql
 
 from serving.contract import Column, TableContract
-from settings import TailraceError
 
-SCHEMA = "tenant_analytics"
+SCHEMA, PRIVATE = "tenant_analytics", "tenant_analytics_private"
 OWNER, PUBLISHER, READER = "tailrace_owner", "tailrace_publisher", "tailrace_reader"
-PUBLICATIONS = "publications"
+PUBLICATIONS, HOLDS, SLICES, UNDO_SLICES = "publications", "holds", "slices", "undo_slices"
 
-_CURRENT_TENANT = sql.SQL("nullif(current_setting('app.current_tenant_id', true), '')::uuid")
-_PUBLICATIONS_COLUMNS = sql.SQL(
-    "version bigint generated always as identity primary key, run_id text not null, as_of timestamptz not null, "
-    "published_at timestamptz not null, rows bigint not null"
-)
+# In a subquery of its own the setting is read once a query, and not once a row.
+CURRENT_TENANT = sql.SQL("(select nullif(current_setting('app.current_tenant_id', true), '')::uuid)")
 
 Cursor = psycopg.Cursor[Any]
 
@@ -35,6 +32,16 @@ Cursor = psycopg.Cursor[Any]
 def table(name: str) -> sql.Identifier:
     """A published table's quoted, qualified name."""
     return sql.Identifier(SCHEMA, name)
+
+
+def private(name: str) -> sql.Identifier:
+    """The same of the publisher's own tables."""
+    return sql.Identifier(PRIVATE, name)
+
+
+def undo(contract: TableContract) -> sql.Identifier:
+    """The table with the rows that versions of a rollup replaced."""
+    return private(f"undo_{contract.name}")
 
 
 def names(columns: tuple[str, ...], *, of: str | None = None) -> sql.Composed:
@@ -46,105 +53,51 @@ def column_definitions(contract: TableContract) -> sql.Composed:
     """``name type [not null], …``: key columns cannot be null."""
     return sql.SQL(", ").join(
         sql.SQL("{} {}{}").format(
-            sql.Identifier(column.name), _type(column), sql.SQL(" not null" if column.name in contract.key else "")
+            sql.Identifier(column.name), type_of(column), sql.SQL(" not null" if column.name in contract.key else "")
         )
         for column in contract.columns
     )
 
 
-def migrate(cursor: Cursor, contracts: list[TableContract]) -> list[str]:
-    """Bring the database to the contracts, as ``tailrace_owner``; returns what was done, nothing when all fits.
+def type_of(column: Column) -> sql.SQL:
+    # The type comes out of the contract's closed list of spellings, not out of input.
+    return sql.SQL(column.type)
 
-    A new column is added in place. A changed type or key replaces the table within the caller's transaction: readers
-    have the old table until it commits, and then the new one, filled. A column that left the contract stays, unwritten.
-    """
+
+def as_owner(cursor: Cursor) -> None:
+    """Act as ``tailrace_owner`` until the transaction ends or ``as_publisher``."""
     cursor.execute(sql.SQL("set local role {}").format(sql.Identifier(OWNER)))
-    done = _ensure_schema(cursor)
-    if not _exists(cursor, PUBLICATIONS):
-        _create_publications(cursor)
-        done.append(f"created {PUBLICATIONS}")
-    for contract in contracts:
-        done += _ensure_table(cursor, contract)
+
+
+def as_publisher(cursor: Cursor) -> None:
     cursor.execute("reset role")
-    return done
 
 
-def _ensure_schema(cursor: Cursor) -> list[str]:
-    if cursor.execute("select 1 from pg_namespace where nspname = %s", [SCHEMA]).fetchone():
-        return []
-    cursor.execute(sql.SQL("create schema {}").format(sql.Identifier(SCHEMA)))
-    cursor.execute(
-        sql.SQL("grant usage on schema {} to {}, {}").format(
-            sql.Identifier(SCHEMA), sql.Identifier(PUBLISHER), sql.Identifier(READER)
-        )
-    )
-    return [f"created schema {SCHEMA}"]
+def isolate(cursor: Cursor, name: sql.Identifier, *, visible: sql.Composable | None) -> None:
+    """Enable and force security. ``visible`` is what a tenant sees; None for the publisher's own tables."""
+    statements = [
+        sql.SQL("alter table {table} enable row level security"),
+        sql.SQL("alter table {table} force row level security"),
+        sql.SQL("create policy publisher_writes on {table} to {publisher} using (true) with check (true)"),
+        sql.SQL("grant select, insert, update, delete on {table} to {publisher}"),
+    ]
+    if visible is not None:
+        statements.append(sql.SQL("create policy tenant_isolation on {table} for select using ({visible})"))
+    for statement in statements:
+        cursor.execute(statement.format(table=name, visible=visible, publisher=sql.Identifier(PUBLISHER)))
 
 
-def _ensure_table(cursor: Cursor, contract: TableContract) -> list[str]:
-    if not _exists(cursor, contract.name):
-        _create_table(cursor, contract)
-        return [f"created {contract.name}"]
-    done = []
-    actual = _columns(cursor, contract.name)
-    same_key = _key(cursor, contract.name) == contract.key
-    same_types = all(actual.get(column.name, column.type) == column.type for column in contract.columns)
-    # Statistics that were kept cannot be taken out of a table by its owner.
-    if not (same_key and same_types and _withheld(cursor, contract.name)):
-        cursor.execute(sql.SQL("drop table {}").format(table(contract.name)))
-        _create_table(cursor, contract)
-        return [f"replaced {contract.name}"]
-    for column in contract.columns:
-        if column.name not in actual:
-            cursor.execute(
-                sql.SQL("alter table {} add column {} {}").format(
-                    table(contract.name), sql.Identifier(column.name), _type(column)
-                )
-            )
-            _let_read(cursor, contract.name, (column.name,))
-            done.append(f"added {contract.name}.{column.name}")
-    if not _isolated(cursor, contract.name):
-        raise TailraceError(
-            f"{SCHEMA}.{contract.name}: row-level security is off, not forced, or its policies were changed; "
-            f"drop the table and publish again"
-        )
-    return done + _comment(cursor, contract)
-
-
-def _create_table(cursor: Cursor, contract: TableContract) -> None:
-    cursor.execute(
-        sql.SQL("create table {} ({}, primary key ({}))").format(
-            table(contract.name), column_definitions(contract), names(contract.key)
-        )
-    )
-    _isolate(cursor, contract.name, visible=sql.SQL("tenant_id = {}").format(_CURRENT_TENANT))
-    _let_read(cursor, contract.name, contract.column_names)
-    _comment(cursor, contract)
-
-
-def _create_publications(cursor: Cursor) -> None:
-    """The versions that were published. Readers see when, not how many rows: that would count other tenants'."""
-    cursor.execute(sql.SQL("create table {} ({})").format(table(PUBLICATIONS), _PUBLICATIONS_COLUMNS))
-    _isolate(cursor, PUBLICATIONS, visible=sql.SQL("{} is not null").format(_CURRENT_TENANT))
-    _let_read(cursor, PUBLICATIONS, ("version", "run_id", "as_of", "published_at"))
-    cursor.execute(
-        sql.SQL("comment on table {} is {}").format(
-            table(PUBLICATIONS), "One row a published version; the rollups of a version become visible with its row."
-        )
-    )
-
-
-def _let_read(cursor: Cursor, name: str, columns: tuple[str, ...]) -> None:
-    """Grant the columns alone, and keep no statistics of them."""
-    cursor.execute(sql.SQL("grant select ({}) on {} to {}").format(names(columns), table(name), sql.Identifier(READER)))
+def let_read(cursor: Cursor, name: sql.Identifier, columns: tuple[str, ...]) -> None:
+    """Grant readers the columns alone, and keep no statistics of them."""
+    cursor.execute(sql.SQL("grant select ({}) on {} to {}").format(names(columns), name, sql.Identifier(READER)))
     without = sql.SQL(", ").join(
         sql.SQL("alter column {} set statistics 0").format(sql.Identifier(column)) for column in columns
     )
-    cursor.execute(sql.SQL("alter table {} {}").format(table(name), without))
+    cursor.execute(sql.SQL("alter table {} {}").format(name, without))
 
 
-def _withheld(cursor: Cursor, name: str) -> bool:
-    """Whether the reader has columns only, and no column has statistics."""
+def withheld(cursor: Cursor, name: str) -> bool:
+    """Whether readers of the published table have columns only, and no column has statistics."""
     row = cursor.execute(
         """
         select not has_table_privilege(%s, attrelid, 'select') and bool_and(coalesce(attstattarget, -1) = 0)
@@ -155,21 +108,8 @@ def _withheld(cursor: Cursor, name: str) -> bool:
     return bool(row and row[0])
 
 
-def _isolate(cursor: Cursor, name: str, *, visible: sql.Composable) -> None:
-    for statement in (
-        sql.SQL("alter table {table} enable row level security"),
-        sql.SQL("alter table {table} force row level security"),
-        sql.SQL("create policy tenant_isolation on {table} for select using ({visible})"),
-        sql.SQL("create policy publisher_writes on {table} to {publisher} using (true) with check (true)"),
-        sql.SQL("grant select, insert, update, delete on {table} to {publisher}"),
-    ):
-        cursor.execute(
-            statement.format(table=table(name), visible=visible, publisher=sql.Identifier(PUBLISHER)),
-        )
-
-
-def _isolated(cursor: Cursor, name: str) -> bool:
-    """Security is on and forced, and exactly the two policies stand on the table."""
+def isolated(cursor: Cursor, name: str) -> bool:
+    """Security is on and forced, and exactly the two policies stand on the published table."""
     row = cursor.execute(
         """
         select relrowsecurity and relforcerowsecurity
@@ -182,52 +122,29 @@ def _isolated(cursor: Cursor, name: str) -> bool:
     return bool(row and row[0])
 
 
-def _comment(cursor: Cursor, contract: TableContract) -> list[str]:
-    """Set the comments that differ from the contract's descriptions."""
-    rows = cursor.execute(
-        """
-        select attname::text, coalesce(col_description(attrelid, attnum), '') from pg_attribute
-        where attrelid = to_regclass(%(table)s) and attnum > 0 and not attisdropped
-        union all select '', coalesce(obj_description(to_regclass(%(table)s), 'pg_class'), '')
-        """,
-        {"table": f"{SCHEMA}.{contract.name}"},
-    ).fetchall()
-    actual = dict(rows)
-    done = []
-    if actual[""] != contract.description:
-        cursor.execute(sql.SQL("comment on table {} is {}").format(table(contract.name), contract.description))
-        done.append(f"described {contract.name}")
-    for column in contract.columns:
-        if actual[column.name] != column.description:
-            cursor.execute(
-                sql.SQL("comment on column {} is {}").format(
-                    sql.Identifier(SCHEMA, contract.name, column.name), column.description
-                )
-            )
-            done.append(f"described {contract.name}.{column.name}")
-    return done
-
-
-def _exists(cursor: Cursor, name: str) -> bool:
+def exists(cursor: Cursor, name: str, *, schema: str = SCHEMA) -> bool:
     # Not by information_schema, which hides tables that the current role may not read.
     row = cursor.execute(
-        "select 1 from pg_class where relname = %s and relnamespace = to_regnamespace(%s)", [name, SCHEMA]
+        "select 1 from pg_class where relname = %s and relnamespace = to_regnamespace(%s)", [name, schema]
     ).fetchone()
     return row is not None
 
 
-def _columns(cursor: Cursor, name: str) -> dict[str, str]:
+def columns(cursor: Cursor, name: str, *, schema: str = SCHEMA) -> dict[str, str]:
+    """Column → type, as it stands."""
     rows = cursor.execute(
         """
         select attname::text, format_type(atttypid, atttypmod) from pg_attribute
-        where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped
+        join pg_class on pg_class.oid = attrelid
+        where relname = %s and relnamespace = to_regnamespace(%s) and attnum > 0 and not attisdropped
         """,
-        [f"{SCHEMA}.{name}"],
+        [name, schema],
     ).fetchall()
     return dict(rows)
 
 
-def _key(cursor: Cursor, name: str) -> tuple[str, ...]:
+def key(cursor: Cursor, name: str) -> tuple[str, ...]:
+    """The columns of the primary key that stands."""
     rows = cursor.execute(
         """
         select attname::text from pg_index
@@ -240,6 +157,26 @@ def _key(cursor: Cursor, name: str) -> tuple[str, ...]:
     return tuple(row[0] for row in rows)
 
 
-def _type(column: Column) -> sql.SQL:
-    # The type comes out of the contract's closed list of spellings, not out of input.
-    return sql.SQL(column.type)
+def comments_missing(cursor: Cursor, contract: TableContract) -> dict[str | None, str]:
+    """Column (None: the table) → description, of those that differ from what stands."""
+    rows = cursor.execute(
+        """
+        select attname::text, coalesce(col_description(attrelid, attnum), '') from pg_attribute
+        where attrelid = to_regclass(%(table)s) and attnum > 0 and not attisdropped
+        union all select null, coalesce(obj_description(to_regclass(%(table)s), 'pg_class'), '')
+        """,
+        {"table": f"{SCHEMA}.{contract.name}"},
+    ).fetchall()
+    actual = dict(rows)
+    wanted = {None: contract.description} | {column.name: column.description for column in contract.columns}
+    return {name: text for name, text in wanted.items() if actual.get(name, "") != text}
+
+
+def comment(cursor: Cursor, name: sql.Identifier, texts: dict[str | None, str]) -> None:
+    """Describe a table and its columns."""
+    for column, text in texts.items():
+        if column is None:
+            cursor.execute(sql.SQL("comment on table {} is {}").format(name, text))
+        else:
+            of = sql.SQL("{}.{}").format(name, sql.Identifier(column))
+            cursor.execute(sql.SQL("comment on column {} is {}").format(of, text))

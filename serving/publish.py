@@ -1,29 +1,27 @@
 """Publish rollups into the product's Postgres: each tenant's rows to its home, whole or not at all.
 
 One transaction a database covers every rollup and the row in ``tenant_analytics.publications``, so a reader sees one
-version or the next, whenever the publisher dies. Rows are copied into temporary tables; only differences reach the
-published ones, and a publish that changes nothing writes nothing.
+version or the next, whenever the publisher dies. Only slices whose content hash changed are copied, of them only rows
+that differ are written, and a publish that changes nothing writes nothing.
 """
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
-import psycopg
 import pyarrow as pa
-import pyarrow.csv
 from psycopg import sql
 
-from serving import ddl
-from serving.contract import TENANT, Column, TableContract, load_rollup_contracts
+from serving import ddl, holds, migrate, slices, verify, versions
+from serving.contract import Column, TableContract, load_rollup_contracts
+from serving.session import session, take_turn
 from serving.tenants import UNATTRIBUTED, Tenant, homes, read_tenants
-from settings import Settings, TailraceError, postgres_problem
+from settings import Settings, TailraceError
 from warehouse import quote
 from warehouse.failpoints import failpoint
 
@@ -40,14 +38,6 @@ DIRECTORY = TableContract(
     key=("tenant_id",),
     description="Where each tenant's rollups are; a tenant sees its own row.",
 )
-_BATCH_ROWS = 100_000
-_LOCK_TIMEOUT_MS = 15_000
-# The server ends a query within a second of its client's death, and an idle transaction after five minutes.
-_SESSION = (
-    f"-c lock_timeout={_LOCK_TIMEOUT_MS} -c client_connection_check_interval=1000 "
-    "-c idle_in_transaction_session_timeout=300000 -c timezone=UTC -c synchronous_commit=on"
-)
-_ADVISORY_LOCK = 0x7A11_9ACE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +58,10 @@ class DatabasePublished:
     changed: bool
     tables: dict[str, TablePublished]
     migrations: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    """tenants whose rollups were rolled back and stay as they are until they are released"""
+    mended: dict[str, int] = field(default_factory=dict)
+    """rollup → months of a tenant that stood otherwise than published; only known when asked to verify"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +95,14 @@ def publish(
     manifest_path: Path,
     run_id: str,
     as_of: datetime,
+    verify: bool = False,
     progress: Progress | None = None,
 ) -> PublishReport:
     """Bring every rollup database to the warehouse's rollups. ``as_of`` (with a zone): the data is complete until then.
 
-    Raises TailraceError, and publishes nothing to the database concerned, when a row belongs to a tenant of another
-    region or to none the warehouse knows, a rollup breaks its contract, or Postgres cannot be written.
+    With ``verify`` what stands is read back and hashed anew, and what somebody else changed is mended. Raises
+    TailraceError, and publishes nothing to the database concerned, when a row belongs to a tenant of another region or
+    to none the warehouse knows, a rollup breaks its contract, or Postgres cannot be written.
     """
     if as_of.tzinfo is None:
         raise TailraceError("publish: as_of has no time zone; give it in UTC")
@@ -115,7 +111,12 @@ def publish(
     tenants = read_tenants(warehouse)
     databases = settings.rollup_databases()
     home = homes(settings, tenants.values(), databases)
-    unattributed = {contract.name: _count_unpublished(warehouse, contract, tenants) for contract in contracts}
+    rollups = [
+        slices.Rollup(connection=warehouse, contract=each, relation=".".join(map(quote, each.source)))
+        for each in contracts
+    ]
+    counts = {rollup.contract.name: rollup.measure() for rollup in rollups}
+    unattributed = {name: _count_unpublished(name, rows, tenants) for name, rows in counts.items()}
     published: list[DatabasePublished] = []
     shared = next(iter(databases))
     for database, dsn in databases.items():
@@ -123,12 +124,14 @@ def publish(
         # The shared database knows where everyone is, so that a reader can be sent on to a silo.
         listed = list(home) if database == shared else residents
         publication = _Publication(
-            warehouse=warehouse,
-            contracts=contracts,
+            rollups=rollups,
+            counts=counts,
             residents=residents,
-            directory=[(tenant, tenants[tenant].name, home[tenant]) for tenant in listed],
+            directory=_directory(warehouse, [(tenant, tenants[tenant].name, home[tenant]) for tenant in listed]),
+            listed=listed,
             run_id=run_id,
             as_of=as_of,
+            verify=verify,
         )
         published.append(_publish_database(database, dsn, publication))
         failpoint("publish_after_commit")
@@ -145,209 +148,204 @@ def publish(
 
 @dataclass(frozen=True, kw_only=True)
 class _Publication:
-    """What one database is to hold."""
+    """What one database is to hold. ``counts``: rollup → tenant → rows in the warehouse."""
 
-    warehouse: duckdb.DuckDBPyConnection
-    contracts: list[TableContract]
+    rollups: list[slices.Rollup]
+    counts: dict[str, dict[str, int]]
     residents: list[str]
-    directory: list[tuple[str, str, str]]
+    directory: slices.Rollup
+    listed: list[str]
     run_id: str
     as_of: datetime
+    verify: bool
 
-    def batches(self, contract: TableContract) -> Iterator[pa.RecordBatch]:
-        """The rows of a table, in the contract's column order."""
-        if contract is DIRECTORY:
-            columns = zip(*self.directory, strict=True) if self.directory else ([], [], [])
-            arrays = [pa.array(list(column), type=pa.string()) for column in columns]
-            yield pa.record_batch(arrays, names=list(contract.column_names))
-            return
-        columns_sql = ", ".join(map(quote, contract.column_names))
-        query = (
-            f"select {columns_sql} from {_source(contract)} "  # noqa: S608 - quoted names of the contract
-            f"where {quote(TENANT)} in (select unnest(?::varchar[]))"
-        )
-        try:
-            relation = self.warehouse.sql(query, params=[self.residents])
-            yield from relation.to_arrow_reader(_BATCH_ROWS)
-        except (duckdb.BinderException, duckdb.CatalogException):
-            raise TailraceError(
-                f"{'.'.join(contract.source)}: the warehouse's table does not fit its contract; build it with dbt first"
-            ) from None
+    @property
+    def contracts(self) -> list[TableContract]:
+        return [*(rollup.contract for rollup in self.rollups), DIRECTORY]
+
+    def rows(self, contract: TableContract) -> int:
+        """Rows of the residents in the warehouse."""
+        return sum(self.counts[contract.name].get(tenant, 0) for tenant in self.residents)
+
+
+def _directory(warehouse: duckdb.DuckDBPyConnection, rows: list[tuple[str, str, str]]) -> slices.Rollup:
+    columns = zip(*rows, strict=True) if rows else ([], [], [])
+    arrays = [pa.array(list(column), type=pa.string()) for column in columns]
+    warehouse.register("published_directory", pa.table(arrays, names=list(DIRECTORY.column_names)))
+    directory = slices.Rollup(connection=warehouse, contract=DIRECTORY, relation="published_directory")
+    directory.measure()
+    return directory
 
 
 def _publish_database(database: str, dsn: str, publication: _Publication) -> DatabasePublished:
-    """One database's publish, in one transaction."""
-    try:
-        connection = psycopg.connect(dsn, connect_timeout=10, options=_SESSION)
-    except psycopg.Error as error:
-        raise TailraceError(postgres_problem(dsn, error)) from None
-    try:
-        with connection, connection.cursor() as cursor:
-            return _replace_version(cursor, database, publication)
-    except psycopg.Error as error:
-        raise TailraceError(_problem(database, error)) from None
+    """One database's publish: changes of tables that stand first, then everything else in one transaction."""
+    with session(database, dsn) as connection:
+        migrations = migrate.in_place(connection, publication.contracts)
+        failpoint("publish_after_migrate")
+        with connection.transaction(), connection.cursor() as cursor:
+            return _next_version(cursor, database, publication, migrations)
 
 
-def _replace_version(cursor: ddl.Cursor, database: str, publication: _Publication) -> DatabasePublished:
-    """Load everything first, so that the locks of a migration and of the writes are held for moments only."""
-    cursor.execute("select pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
-    contracts = [*publication.contracts, DIRECTORY]
-    for contract in contracts:
-        _load(cursor, contract, publication)
+def _next_version(
+    cursor: ddl.Cursor, database: str, publication: _Publication, migrations: list[str]
+) -> DatabasePublished:
+    take_turn(cursor)
+    found = migrate.survey(cursor, publication.contracts)
+    migrations += migrate.ensure_own_tables(cursor, [rollup.contract for rollup in publication.rollups])
+    if found.rebuild:
+        return _rebuild(cursor, database, publication, found, migrations)
+    held = holds.standing(cursor, residents=publication.residents)
+    standing = versions.latest(cursor)
+    version = standing.version + 1 if standing else 1
+    changed: dict[str, int] = {}
+    mended: dict[str, int] = {}
+    for rollup in [*publication.rollups, publication.directory]:
+        contract = rollup.contract
+        if contract in found.missing:
+            continue
+        if publication.verify or not versions.known(cursor, contract):
+            mended[contract.name] = verify.correct_hashes(cursor, rollup)
+        tenants, without = _concerned(publication, rollup, held)
+        touched = rollup.touched(versions.stored_parts(cursor, contract, without=without), tenants)
+        if not touched.num_rows:
+            continue
+        changed[contract.name] = rollup.compare(versions.stored_slices(cursor, contract, touched))
+        versions.load_changes(cursor, contract, rollup.changed(), rollup.rows_changed())
     failpoint("publish_after_load")
-    migrations = ddl.migrate(cursor, contracts)
-    failpoint("publish_after_migrate")
-    tables = {}
-    for contract in contracts:
-        tables[contract.name] = _write_differences(cursor, contract)
+    written = {}
+    for rollup in [*publication.rollups, publication.directory]:
+        contract = rollup.contract
+        if contract in found.missing:
+            tenants, _ = _concerned(publication, rollup, held)
+            written[contract.name] = _create(cursor, rollup, ddl.table(contract.name), tenants)
+            migrations.append(f"created {contract.name}")
+            if standing is not None and rollup is not publication.directory:
+                versions.note_created(cursor, contract, version)
+        elif changed.get(contract.name):
+            written[contract.name] = versions.apply(cursor, contract, version, keep=contract is not DIRECTORY)
         failpoint("publish_after_first_table")
-    directory = tables.pop(DIRECTORY.name)
-    wrote = any(table.written or table.deleted for table in [*tables.values(), directory])
-    version, changed = _record(cursor, publication, tables, changed=wrote or bool(migrations))
+    gained = sum(each.gained for name, each in written.items() if name != DIRECTORY.name)
+    if written:
+        versions.record(
+            cursor,
+            version=version,
+            run_id=publication.run_id,
+            as_of=publication.as_of,
+            rows=(standing.rows if standing else 0) + gained,
+            kept=standing is not None,
+        )
+        versions.forget_old(
+            cursor, [rollup.contract for rollup in publication.rollups], version=version, keep=versions.KEPT
+        )
+    elif standing is not None:
+        version = standing.version
+        # A version stands for content: the same, known to hold until later, moves its stamp on. That of one that was
+        # put back stays, as what came in since is not in it.
+        if not (held and standing.restores):
+            versions.move_on(cursor, run_id=publication.run_id, as_of=publication.as_of)
     failpoint("publish_before_commit")
     return DatabasePublished(
-        database=database, version=version, changed=changed, tables=tables, migrations=tuple(migrations)
+        database=database,
+        version=version,
+        changed=bool(written),
+        tables={
+            rollup.contract.name: _table_published(publication, rollup.contract, written.get(rollup.contract.name))
+            for rollup in publication.rollups
+        },
+        migrations=tuple(migrations),
+        held=tuple(sorted(held)),
+        mended={name: parts for name, parts in mended.items() if parts},
     )
 
 
-def _load(cursor: ddl.Cursor, contract: TableContract, publication: _Publication) -> None:
-    """Copy the rows into a temporary table that the commit or the death of this session removes."""
-    incoming = _incoming(contract)
-    cursor.execute(
-        sql.SQL("create temporary table {} ({}) on commit drop").format(incoming, ddl.column_definitions(contract))
-    )
-    into = sql.SQL("copy {} ({}) from stdin (format csv)").format(incoming, ddl.names(contract.column_names))
-    # Arrow's writer leaves a null unquoted and quotes every string, as PostgreSQL's CSV wants it.
-    options = pa.csv.WriteOptions(include_header=False)
-    with cursor.copy(into) as copy:
-        for batch in publication.batches(contract):
-            buffer = io.BytesIO()
-            pa.csv.write_csv(batch, buffer, options)
-            copy.write(buffer.getbuffer())
-    cursor.execute(sql.SQL("analyze {}").format(incoming))
+def _concerned(
+    publication: _Publication, rollup: slices.Rollup, held: Collection[str]
+) -> tuple[list[str], Collection[str]]:
+    """Whose rows of a table are to be as in the warehouse, and whose are to stay whatever they are."""
+    if rollup is publication.directory:
+        return publication.listed, ()
+    return [tenant for tenant in publication.residents if tenant not in held], held
 
 
-def _write_differences(cursor: ddl.Cursor, contract: TableContract) -> TablePublished:
-    """Delete what is gone and write what is new or differs; a row that stays the same is not touched."""
-    target, incoming = ddl.table(contract.name), _incoming(contract)
-    key_equal = sql.SQL("({}) = ({})").format(
-        ddl.names(contract.key, of="published"), ddl.names(contract.key, of="incoming")
+def _create(
+    cursor: ddl.Cursor,
+    rollup: slices.Rollup,
+    name: sql.Identifier,
+    tenants: list[str],
+    *,
+    freeze: bool = False,
+) -> versions.Written:
+    """A table filled whole, and its hashes."""
+    rows = migrate.create_filled(
+        cursor,
+        rollup.contract,
+        name,
+        rollup.rows(tenants),
+        freeze=freeze,
+        on_loaded=lambda: failpoint("publish_after_load"),
     )
-    deleted = cursor.execute(
-        sql.SQL(
-            "delete from {target} as published where not exists (select from {incoming} as incoming where {key_equal})"
-        ).format(target=target, incoming=incoming, key_equal=key_equal)
-    ).rowcount
-    all_equal = sql.SQL("row({}) is not distinct from row({})").format(
-        ddl.names(contract.column_names, of="published"), ddl.names(contract.column_names, of="incoming")
-    )
-    update = sql.SQL("nothing")
-    if contract.values:
-        update = sql.SQL("update set {}").format(  # type: ignore[assignment]
-            sql.SQL(", ").join(
-                sql.SQL("{} = excluded.{}").format(sql.Identifier(each), sql.Identifier(each))
-                for each in contract.values
-            )
+    versions.store_slices(cursor, rollup.contract, rollup.slice_arrays(tenants))
+    return versions.Written(written=rows, gained=rows)
+
+
+def _rebuild(
+    cursor: ddl.Cursor,
+    database: str,
+    publication: _Publication,
+    found: migrate.Survey,
+    migrations: list[str],
+) -> DatabasePublished:
+    """Every table anew beside what stands, and then in its place."""
+    if held := holds.standing(cursor, residents=publication.residents):
+        raise TailraceError(
+            f"{found.rebuild[0].name} changed its type or key while {len(held)} tenant(s) are held at an earlier "
+            "version, which the new table could not hold; `tailrace publish --release` first"
         )
-    written = cursor.execute(
-        sql.SQL(
-            "insert into {target} ({columns}) select {columns} from {incoming} as incoming "
-            "where not exists (select from {target} as published where {key_equal} and {all_equal}) "
-            "on conflict ({key}) do {update}"
-        ).format(
-            target=target,
-            incoming=incoming,
-            columns=ddl.names(contract.column_names),
-            key_equal=key_equal,
-            all_equal=all_equal,
-            key=ddl.names(contract.key),
-            update=update,
-        )
-    ).rowcount
-    counted = cursor.execute(sql.SQL("select count(*) from {}").format(incoming)).fetchone()
-    return TablePublished(rows=counted[0] if counted else 0, written=written, deleted=deleted)
+    contracts = publication.contracts
+    rows = sum(publication.rows(rollup.contract) for rollup in publication.rollups)
+    version = migrate.create_next_publications(cursor, run_id=publication.run_id, as_of=publication.as_of, rows=rows)
+    migrate.forget_everything(cursor, [rollup.contract for rollup in publication.rollups])
+    written = {}
+    for rollup in [*publication.rollups, publication.directory]:
+        tenants, _ = _concerned(publication, rollup, ())
+        name = rollup.contract.name
+        written[name] = _create(cursor, rollup, migrate.following(name), tenants, freeze=True)
+        failpoint("publish_after_first_table")
+    migrate.change_places(cursor, [*(contract.name for contract in contracts), ddl.PUBLICATIONS])
+    failpoint("publish_before_commit")
+    return DatabasePublished(
+        database=database,
+        version=version,
+        changed=True,
+        tables={
+            rollup.contract.name: _table_published(publication, rollup.contract, written[rollup.contract.name])
+            for rollup in publication.rollups
+        },
+        migrations=(*migrations, *(f"replaced {contract.name}" for contract in found.rebuild)),
+    )
 
 
-def _record(
-    cursor: ddl.Cursor, publication: _Publication, tables: dict[str, TablePublished], *, changed: bool
-) -> tuple[int, bool]:
-    """The version that stands after this publish.
-
-    A version stands for content. The same content, known to hold until later, moves the version's ``as_of`` on.
-    """
-    publications = ddl.table(ddl.PUBLICATIONS)
-    last = cursor.execute(
-        sql.SQL("select version, as_of from {} order by version desc limit 1").format(publications)
-    ).fetchone()
-    if last is not None and not changed:
-        if publication.as_of > last[1]:
-            cursor.execute(
-                sql.SQL("update {} set run_id = %s, as_of = %s where version = %s").format(publications),
-                [publication.run_id, publication.as_of, last[0]],
-            )
-        return last[0], False
-    new = cursor.execute(
-        sql.SQL(
-            "insert into {} (run_id, as_of, published_at, rows) "
-            "values (%s, %s, clock_timestamp(), %s) returning version"
-        ).format(publications),
-        [publication.run_id, publication.as_of, sum(table.rows for table in tables.values())],
-    ).fetchone()
-    assert new is not None
-    return new[0], True
+def _table_published(
+    publication: _Publication, contract: TableContract, written: versions.Written | None
+) -> TablePublished:
+    found = written or versions.Written()
+    return TablePublished(rows=publication.rows(contract), written=found.written, deleted=found.deleted)
 
 
-def _count_unpublished(
-    warehouse: duckdb.DuckDBPyConnection, contract: TableContract, tenants: dict[str, Tenant]
-) -> int:
+def _count_unpublished(name: str, rows: dict[str, int], tenants: dict[str, Tenant]) -> int:
     """How many rows are unattributed. Rows of a tenant that the warehouse does not know are refused."""
-    query = f"select {quote(TENANT)}, count(*) from {_source(contract)} group by all"  # noqa: S608
-    try:
-        counts = dict(warehouse.execute(query).fetchall())
-    except (duckdb.BinderException, duckdb.CatalogException):
-        raise TailraceError(f"{'.'.join(contract.source)}: not in the warehouse; build it with dbt first") from None
-    unattributed = counts.pop(UNATTRIBUTED, 0)
-    unknown = [tenant for tenant in counts if tenant not in tenants]
+    unknown = [tenant for tenant in rows if tenant not in tenants and tenant != UNATTRIBUTED]
     if unknown:
         raise TailraceError(
-            f"{'.'.join(contract.source)}: {len(unknown)} tenant(s) with {sum(counts[each] for each in unknown)} rows "
+            f"{name}: {len(unknown)} tenant(s) with {sum(rows[each] for each in unknown)} rows "
             f"are not in marts.dim_tenants; their rows belong to the tenant '{UNATTRIBUTED}'"
         )
-    return unattributed
-
-
-def _source(contract: TableContract) -> str:
-    return ".".join(map(quote, contract.source))
-
-
-def _incoming(contract: TableContract) -> sql.Identifier:
-    return sql.Identifier("pg_temp", f"incoming_{contract.name}")
+    return rows.get(UNATTRIBUTED, 0)
 
 
 def _describe(published: DatabasePublished) -> str:
     written = sum(table.written for table in published.tables.values())
     deleted = sum(table.deleted for table in published.tables.values())
     what = f"{written:,} rows written, {deleted:,} deleted" if published.changed else "unchanged"
-    return f"{published.database}: version {published.version}, {what}"
-
-
-def _problem(database: str, error: psycopg.Error) -> str:
-    """One line for a publish that Postgres refused; the version that stood before still stands."""
-    if isinstance(error, psycopg.errors.LockNotAvailable):
-        reason = "another publish or a migration holds it; run again when that has ended"
-    elif isinstance(error, psycopg.errors.InsufficientPrivilege):
-        reason = (
-            f"{error.diag.message_primary}; {ddl.PUBLISHER} must be a member of {ddl.OWNER}, "
-            f"and {ddl.OWNER} must own or be able to create schema {ddl.SCHEMA}"
-        )
-    elif isinstance(error, psycopg.errors.DiskFull):
-        reason = "its disk is full; free space and run again"
-    elif isinstance(error, psycopg.errors.DependentObjectsStillExist):
-        reason = f"{error.diag.message_primary}; drop what depends on it, then publish again"
-    elif isinstance(error, psycopg.IntegrityError | psycopg.DataError | psycopg.errors.CardinalityViolation):
-        where = (error.diag.table_name or "a rollup").removeprefix("incoming_")
-        reason = f"{where} breaks its contract ({type(error).__name__}); mend the dbt model"
-    else:
-        lines = str(error).strip().splitlines()
-        reason = f"{lines[0] if lines else type(error).__name__}; run again"
-    return f"publishing to {database} failed, its last version stands: {reason}"
+    held = f", {len(published.held)} tenant(s) held where they were rolled back to" if published.held else ""
+    return f"{published.database}: version {published.version}, {what}{held}"

@@ -80,6 +80,8 @@ def _make_schemas(connection: psycopg.Connection[Any], schemas: list[str], start
     connection.execute("reset role")
     connection.execute("create schema if not exists tenant_analytics authorization tailrace_owner")
     connection.execute("grant usage on schema tenant_analytics to tailrace_publisher, tailrace_reader")
+    connection.execute("create schema if not exists tenant_analytics_private authorization tailrace_owner")
+    connection.execute("grant usage on schema tenant_analytics_private to tailrace_publisher")
     connection.commit()
 
 

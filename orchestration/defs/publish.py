@@ -78,6 +78,7 @@ def publish(context: AssetExecutionContext, deployment: Deployment) -> Iterator[
                     "dagster/row_count": sum(part.rows for part in parts.values()),
                     "rows_changed": sum(part.written + part.deleted for part in parts.values()),
                     "rows_of_no_tenant_held_back": report.unattributed.get(name, 0),
+                    "held": sum(len(each.held) for each in report.databases),
                     "as_of": report.as_of.isoformat(timespec="seconds"),
                     "databases": MetadataValue.json({each: asdict(part) for each, part in parts.items()}),
                 },

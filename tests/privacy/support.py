@@ -124,6 +124,8 @@ class Home:
         self.settings = settings
         self.warehouse: DuckDBWarehouse = open_warehouse(settings)
         self.built = 0
+        self.forgotten: list[tuple[str, int]] = []
+        """(tenant, builds there were then) of each time its earlier published versions were forgotten"""
         self.source = sources()
 
     def rights(self) -> Rights:
@@ -132,8 +134,13 @@ class Home:
             warehouse=self.warehouse,
             rebuild=self.build,
             resync=lambda progress: self.sync(),
+            forget_published=self.forget,
             actor="a test",
         )
+
+    def forget(self, tenant: str) -> dict[str, int]:
+        self.forgotten.append((tenant, self.built))
+        return {}
 
     def seed(self) -> None:
         self.sync()

@@ -88,9 +88,16 @@ class Product:
                 [version, list(FEATURE_NAMES)],
             )
 
-    def publish(self, version: int, *, as_of: datetime = AS_OF) -> PublishReport:
+    def publish(self, version: int, *, as_of: datetime = AS_OF, verify: bool = False) -> PublishReport:
         with duckdb.connect(str(self.warehouse), read_only=True) as connection:
-            return publish(self.settings, connection, manifest_path=self.manifest, run_id=f"run {version}", as_of=as_of)
+            return publish(
+                self.settings,
+                connection,
+                manifest_path=self.manifest,
+                run_id=f"run {version}",
+                as_of=as_of,
+                verify=verify,
+            )
 
     def publish_in_a_process(self, version: int, *, failpoint: str = "") -> subprocess.Popen[str]:
         """The same publish in a process of its own, which may be killed."""
@@ -117,10 +124,13 @@ class Product:
         found = {}
         for database in self.databases:
             with self.connect("tailrace_publisher", database) as connection:
-                for table in (USAGE, FEATURES, "publications", "tenant_directory"):
+                for schema, table in (
+                    *(("tenant_analytics", name) for name in (USAGE, FEATURES, "publications", "tenant_directory")),
+                    *(("tenant_analytics_private", name) for name in ("slices", "undo_slices")),
+                ):
                     rows = connection.execute(
                         psycopg.sql.SQL("select ctid, xmin, xmax from {} order by ctid").format(
-                            psycopg.sql.Identifier("tenant_analytics", table)
+                            psycopg.sql.Identifier(schema, table)
                         )
                     ).fetchall()
                     found[database, table] = tuple(map(str, rows))
@@ -232,6 +242,8 @@ def new_product(
             connection.execute("alter table app.users owner to app_owner")
             connection.execute("create schema tenant_analytics authorization tailrace_owner")
             connection.execute("grant usage on schema tenant_analytics to tailrace_publisher, tailrace_reader")
+            connection.execute("create schema tenant_analytics_private authorization tailrace_owner")
+            connection.execute("grant usage on schema tenant_analytics_private to tailrace_publisher")
     config = directory / "tailrace.yml"
     config.write_text(
         yaml.safe_dump(

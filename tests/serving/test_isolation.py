@@ -12,7 +12,7 @@ import pytest
 from demo.postgres import EmbeddedPostgres
 from tests.serving.conftest import FEATURES, USAGE, Product, new_product
 
-TABLES = (USAGE, FEATURES, "publications", "tenant_directory")
+TABLES = (USAGE, FEATURES, "publications", "holds", "tenant_directory")
 READERS = ("tailrace_reader", "app_rw")
 
 

@@ -12,7 +12,7 @@ import duckdb
 import psycopg
 import pytest
 
-from serving.publish import _ADVISORY_LOCK
+from serving.session import _ADVISORY_LOCK
 from settings import TailraceError
 from tests.serving.conftest import (
     AS_OF,
@@ -227,7 +227,7 @@ def test_cut_connection_leaves_the_old_version_and_says_so_in_one_line(product: 
 def test_second_publisher_waits_for_the_first_and_gives_up_in_one_line(
     product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.publish._SESSION", "-c lock_timeout=200")
+    monkeypatch.setattr("serving.session._SESSION", "-c lock_timeout=200")
     product.publish(1)
     with product.connect("tailrace_publisher", autocommit=False) as other:
         other.execute("select pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])

@@ -1,0 +1,37 @@
+"""Tenants whose rollups were rolled back: publishing leaves theirs alone until they are released."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from psycopg import sql
+
+from serving import ddl
+
+Cursor = ddl.Cursor
+
+
+def standing(cursor: Cursor, *, residents: Collection[str]) -> set[str]:
+    """The tenants that are held. A hold of a tenant that is not at home here any more goes."""
+    found = {str(row[0]) for row in cursor.execute(sql.SQL("select tenant_id from {}").format(ddl.table(ddl.HOLDS)))}
+    if gone := found - set(residents):
+        release(cursor, tenants=gone)
+    return found & set(residents)
+
+
+def place(cursor: Cursor, *, tenants: Collection[str], version: int, restores: int) -> None:
+    """Hold tenants at ``version``; one that is held already stays where it is."""
+    cursor.execute(
+        sql.SQL(
+            "insert into {} select unnest(%s::uuid[]), %s, %s, clock_timestamp() on conflict (tenant_id) do nothing"
+        ).format(ddl.table(ddl.HOLDS)),
+        [list(tenants), version, restores],
+    )
+
+
+def release(cursor: Cursor, *, tenants: Collection[str] | None = None) -> int:
+    """Let tenants, or all, go on with the next publish; how many were held."""
+    where = sql.SQL("" if tenants is None else "where tenant_id = any(%s::uuid[])")
+    return cursor.execute(
+        sql.SQL("delete from {} {}").format(ddl.table(ddl.HOLDS), where), None if tenants is None else [list(tenants)]
+    ).rowcount

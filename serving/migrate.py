@@ -1,0 +1,334 @@
+"""Bring a database's tables to their contracts without standing in a reader's way.
+
+A new table is made, filled and indexed in the publish's own transaction; nobody can see it before. A new column is
+added in a short transaction of its own. A changed type or key makes every table anew beside what stands, its rows
+frozen, so that whoever looks sees all of the old set or all of the new; then the sets change places in one moment.
+Whatever needs a reader's table waits a tenth of a second for it, gives way, and comes again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+
+from serving import ddl, rowcopy
+from serving.contract import Column, TableContract
+from settings import TailraceError
+
+Cursor = ddl.Cursor
+
+WAIT_MS = 100
+"""How long a change of a table that tenants read waits for its readers, and so how long new readers wait for it."""
+PATIENCE_SECONDS = 15.0
+_PAUSE_SECONDS = 0.15
+
+_PUBLICATIONS = sql.SQL(
+    "version bigint not null, run_id text not null, as_of timestamptz not null, published_at timestamptz not null, "
+    "rows bigint not null, tenant_id uuid, restores bigint, kept boolean not null default false, made_by text"
+)
+_ADDED_TO_PUBLICATIONS = {
+    "tenant_id": "uuid",
+    "restores": "bigint",
+    "kept": "boolean not null default false",
+    "made_by": "text",
+}
+# A tenant whose rollups were rolled back sees the version that stands for it, and none of what was published since.
+_VISIBLE_PUBLICATIONS = sql.SQL(
+    "{tenant} is not null and coalesce(tenant_id = {tenant}, true) and version <= coalesce("
+    "(select held.version from {holds} as held where held.tenant_id = {tenant}), version)"
+).format(tenant=ddl.CURRENT_TENANT, holds=ddl.table(ddl.HOLDS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What a database lacks. ``rebuild``: the tables whose type or key changed."""
+
+    missing: tuple[TableContract, ...]
+    rebuild: tuple[TableContract, ...]
+    added: tuple[tuple[TableContract, Column], ...]
+    described: tuple[tuple[TableContract, dict[str | None, str]], ...]
+
+
+def survey(cursor: Cursor, contracts: Iterable[TableContract]) -> Survey:
+    """Compare what stands with the contracts. Raises TailraceError for a table whose isolation was weakened."""
+    missing, rebuild, added, described = [], [], [], []
+    for contract in contracts:
+        if not ddl.exists(cursor, contract.name):
+            missing.append(contract)
+            continue
+        actual = ddl.columns(cursor, contract.name)
+        types_fit = all(actual.get(column.name, column.type) == column.type for column in contract.columns)
+        # Statistics that were kept cannot be taken out of a table by its owner.
+        if not types_fit or ddl.key(cursor, contract.name) != contract.key or not ddl.withheld(cursor, contract.name):
+            rebuild.append(contract)
+            continue
+        if not ddl.isolated(cursor, contract.name):
+            raise TailraceError(
+                f"{ddl.SCHEMA}.{contract.name}: row-level security is off, not forced, or its policies were changed; "
+                f"drop the table and publish again"
+            )
+        added += [(contract, column) for column in contract.columns if column.name not in actual]
+        if texts := ddl.comments_missing(cursor, contract):
+            described.append((contract, texts))
+    return Survey(missing=tuple(missing), rebuild=tuple(rebuild), added=tuple(added), described=tuple(described))
+
+
+def in_place(connection: psycopg.Connection[Any], contracts: list[TableContract]) -> list[str]:
+    """Add columns, and describe, in transactions of their own; returns what was done. No transaction may be open."""
+    with connection.transaction(), connection.cursor() as cursor:
+        found = survey(cursor, contracts)
+        old_publications = ddl.exists(cursor, ddl.PUBLICATIONS) and not ddl.exists(cursor, ddl.HOLDS)
+    done = []
+    if found.added or old_publications:
+
+        def add() -> None:
+            with connection.transaction(), connection.cursor() as cursor:
+                _wait_briefly(cursor)
+                ddl.as_owner(cursor)
+                for contract, column in found.added:
+                    _add_column(cursor, ddl.table(contract.name), column)
+                    ddl.let_read(cursor, ddl.table(contract.name), (column.name,))
+                    if ddl.exists(cursor, f"undo_{contract.name}", schema=ddl.PRIVATE):
+                        _add_column(cursor, ddl.undo(contract), column)
+                if old_publications:
+                    _extend_publications(cursor)
+
+        _in_turns(add, doing="adding a column")
+        done += [f"added {contract.name}.{column.name}" for contract, column in found.added]
+        done += [f"extended {ddl.PUBLICATIONS}"] if old_publications else []
+    if found.added or found.described:
+        with connection.transaction(), connection.cursor() as cursor:
+            described = survey(cursor, contracts).described
+            ddl.as_owner(cursor)
+            for contract, texts in described:
+                ddl.comment(cursor, ddl.table(contract.name), texts)
+                done += [f"described {contract.name}{f'.{column}' if column else ''}" for column in texts]
+    return done
+
+
+def ensure_own_tables(cursor: Cursor, contracts: Iterable[TableContract]) -> list[str]:
+    """Make the schemas, and the tables that are the publisher's own; returns what was made."""
+    done = [f"created schema {name}" for name in (ddl.SCHEMA, ddl.PRIVATE) if _ensure_schema(cursor, name)]
+    ddl.as_owner(cursor)
+    if not ddl.exists(cursor, ddl.HOLDS):
+        _create_holds(cursor)
+    if not ddl.exists(cursor, ddl.PUBLICATIONS):
+        _create_publications(cursor, ddl.table(ddl.PUBLICATIONS))
+        done.append(f"created {ddl.PUBLICATIONS}")
+    if not ddl.exists(cursor, ddl.SLICES, schema=ddl.PRIVATE):
+        _create_slices(cursor)
+        done.append(f"created {ddl.SLICES}")
+    for contract in contracts:
+        if not ddl.exists(cursor, f"undo_{contract.name}", schema=ddl.PRIVATE):
+            create_undo(cursor, contract)
+    ddl.as_publisher(cursor)
+    return done
+
+
+def create_filled(
+    cursor: Cursor,
+    contract: TableContract,
+    name: sql.Identifier,
+    rows: Iterable[pa.RecordBatch],
+    *,
+    freeze: bool = False,
+    on_loaded: Callable[[], None] = lambda: None,
+) -> int:
+    """Create a table and fill it; its index is built over all rows at once. Returns how many.
+
+    The security comes last, as COPY does not go into a table that has it; the transaction hides the table until then.
+    """
+    ddl.as_owner(cursor)
+    cursor.execute(sql.SQL("create table {} ({})").format(name, ddl.column_definitions(contract)))
+    count = rowcopy.copy_in(cursor, name, contract.columns, rows, freeze=freeze)
+    on_loaded()
+    cursor.execute(
+        sql.SQL("alter table {} add constraint {} primary key ({})").format(
+            name, sql.Identifier(f"{contract.name}_pkey"), ddl.names(contract.key)
+        )
+    )
+    ddl.isolate(cursor, name, visible=sql.SQL("tenant_id = {}").format(ddl.CURRENT_TENANT))
+    ddl.let_read(cursor, name, contract.column_names)
+    texts: dict[str | None, str] = {None: contract.description} | {c.name: c.description for c in contract.columns}
+    ddl.comment(cursor, name, {column: text for column, text in texts.items() if text})
+    ddl.as_publisher(cursor)
+    return count
+
+
+def create_next_publications(cursor: Cursor, *, run_id: str, as_of: datetime, rows: int) -> int:
+    """The publications that stand and one more, frozen, in the table that is to replace theirs; the new version."""
+    name = following(ddl.PUBLICATIONS)
+    columns = sql.SQL("version, run_id, as_of, published_at, rows, tenant_id, restores, kept, made_by")
+    # No version from before can be put back: its rows were of another shape.
+    standing = cursor.execute(
+        sql.SQL(
+            "select version, run_id, as_of, published_at, rows, tenant_id, restores, false, made_by from {}"
+        ).format(ddl.table(ddl.PUBLICATIONS))
+    ).fetchall()
+    version = max((row[0] for row in standing), default=0) + 1
+    now = datetime.now(UTC)
+    ddl.as_owner(cursor)
+    cursor.execute(sql.SQL("create table {} ({})").format(name, _PUBLICATIONS))
+    with cursor.copy(sql.SQL("copy {} ({}) from stdin (freeze)").format(name, columns)) as copy:
+        for row in [*standing, (version, run_id, as_of, now, rows, None, None, False, run_id)]:
+            copy.write_row(row)
+    _isolate_publications(cursor, name)
+    ddl.as_publisher(cursor)
+    return version
+
+
+def following(name: str) -> sql.Identifier:
+    """The table that is to replace a published one."""
+    return ddl.private(f"next_{name}")
+
+
+def change_places(cursor: Cursor, published: list[str]) -> None:
+    """Put the tables made by ``following`` in the place of those that stand, all in one moment."""
+    ddl.as_owner(cursor)
+    standing = [name for name in published if ddl.exists(cursor, name)]
+    every = sql.SQL(", ").join(ddl.table(name) for name in standing)
+
+    def lock() -> None:
+        with cursor.connection.transaction():
+            _wait_briefly(cursor)
+            cursor.execute(sql.SQL("lock table {} in access exclusive mode").format(every))
+
+    _in_turns(lock, doing="changing places with the tables that stand")
+    for name in standing:
+        cursor.execute(sql.SQL("drop table {}").format(ddl.table(name)))
+    for name in published:
+        cursor.execute(sql.SQL("alter table {} set schema {}").format(following(name), sql.Identifier(ddl.SCHEMA)))
+        cursor.execute(sql.SQL("alter table {} rename to {}").format(ddl.table(f"next_{name}"), sql.Identifier(name)))
+    ddl.as_publisher(cursor)
+
+
+def forget_everything(cursor: Cursor, contracts: Iterable[TableContract]) -> None:
+    """Hashes and replaced rows of tables that are made anew: neither fits the new shape."""
+    for name in (ddl.SLICES, ddl.UNDO_SLICES):
+        cursor.execute(sql.SQL("delete from {}").format(ddl.private(name)))
+    ddl.as_owner(cursor)
+    for contract in contracts:
+        cursor.execute(sql.SQL("drop table {}").format(ddl.undo(contract)))
+        create_undo(cursor, contract)
+    ddl.as_publisher(cursor)
+
+
+def create_undo(cursor: Cursor, contract: TableContract) -> None:
+    """The table with the rows that versions of this rollup replaced."""
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(column.name), ddl.type_of(column)) for column in contract.columns
+    )
+    name = ddl.undo(contract)
+    cursor.execute(sql.SQL("create table {} (version bigint not null, {})").format(name, columns))
+    cursor.execute(sql.SQL("create index on {} (tenant_id, version)").format(name))
+    ddl.isolate(cursor, name, visible=None)
+
+
+def _create_slices(cursor: Cursor) -> None:
+    part = sql.SQL("rollup text not null, tenant_id uuid not null, part date not null, ")
+    arrays = sql.SQL("days date[] not null, hashes bigint[] not null, primary key (")
+    key = sql.SQL("rollup, tenant_id, part)")
+    for name, definition in (
+        (ddl.SLICES, sql.SQL("hash bigint not null, ") + part + arrays + key),
+        (ddl.UNDO_SLICES, sql.SQL("version bigint not null, ") + part + arrays + sql.SQL("version, ") + key),
+    ):
+        cursor.execute(sql.SQL("create table {} ({})").format(ddl.private(name), definition))
+        ddl.isolate(cursor, ddl.private(name), visible=None)
+
+
+def _create_holds(cursor: Cursor) -> None:
+    """A tenant may know that its own rollups are held at a version, which is how it sees that version's stamp."""
+    cursor.execute(
+        sql.SQL(
+            "create table {} (tenant_id uuid primary key, version bigint not null, restores bigint not null, "
+            "since timestamptz not null)"
+        ).format(ddl.table(ddl.HOLDS))
+    )
+    ddl.isolate(cursor, ddl.table(ddl.HOLDS), visible=sql.SQL("tenant_id = {}").format(ddl.CURRENT_TENANT))
+    ddl.let_read(cursor, ddl.table(ddl.HOLDS), ("tenant_id", "version"))
+    text = "Tenants whose rollups were rolled back and stay at a version until they are released."
+    ddl.comment(cursor, ddl.table(ddl.HOLDS), {None: text})
+
+
+def _create_publications(cursor: Cursor, name: sql.Identifier) -> None:
+    """The versions that were published. Readers see when, not how many rows: that would count other tenants'."""
+    cursor.execute(sql.SQL("create table {} ({})").format(name, _PUBLICATIONS))
+    _isolate_publications(cursor, name)
+
+
+def _isolate_publications(cursor: Cursor, name: sql.Identifier) -> None:
+    cursor.execute(
+        sql.SQL("alter table {} add constraint {} primary key (version)").format(
+            name, sql.Identifier(f"{ddl.PUBLICATIONS}_pkey")
+        )
+    )
+    ddl.isolate(cursor, name, visible=_VISIBLE_PUBLICATIONS)
+    ddl.let_read(cursor, name, ("version", "run_id", "as_of", "published_at"))
+    text = "One row a published version; the rollups of a version become visible with its row."
+    ddl.comment(cursor, name, {None: text})
+
+
+def _extend_publications(cursor: Cursor) -> None:
+    """What publications lacked before versions could be put back."""
+    name = ddl.table(ddl.PUBLICATIONS)
+    _create_holds(cursor)
+    cursor.execute(sql.SQL("alter table {} alter column version drop identity if exists").format(name))
+    for column, definition in _ADDED_TO_PUBLICATIONS.items():
+        cursor.execute(
+            sql.SQL("alter table {} add column if not exists {} {}").format(
+                name, sql.Identifier(column), sql.SQL(definition)
+            )
+        )
+    cursor.execute(sql.SQL("alter policy tenant_isolation on {} using ({})").format(name, _VISIBLE_PUBLICATIONS))
+
+
+def _add_column(cursor: Cursor, name: sql.Identifier, column: Column) -> None:
+    cursor.execute(
+        sql.SQL("alter table {} add column if not exists {} {}").format(
+            name, sql.Identifier(column.name), ddl.type_of(column)
+        )
+    )
+
+
+def _ensure_schema(cursor: Cursor, name: str) -> bool:
+    if cursor.execute("select 1 from pg_namespace where nspname = %s", [name]).fetchone():
+        return False
+    ddl.as_owner(cursor)
+    cursor.execute(sql.SQL("create schema {}").format(sql.Identifier(name)))
+    grantees = [ddl.PUBLISHER, *([ddl.READER] if name == ddl.SCHEMA else [])]
+    cursor.execute(
+        sql.SQL("grant usage on schema {} to {}").format(
+            sql.Identifier(name), sql.SQL(", ").join(map(sql.Identifier, grantees))
+        )
+    )
+    ddl.as_publisher(cursor)
+    return True
+
+
+def _wait_briefly(cursor: Cursor) -> None:
+    cursor.execute("select set_config('lock_timeout', %s, true)", [str(WAIT_MS)])
+
+
+def _in_turns(act: Callable[[], None], *, doing: str) -> None:
+    """Do what readers may be in the way of; give way and come again until it is done.
+
+    Raises TailraceError when ``PATIENCE_SECONDS`` are over.
+    """
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return act()
+        except psycopg.errors.LockNotAvailable:
+            if time.monotonic() > until:
+                raise TailraceError(
+                    f"{doing}: transactions that read the published tables did not end within "
+                    f"{PATIENCE_SECONDS:.0f} s; end them (pg_stat_activity names them), or run again later"
+                ) from None
+            time.sleep(_PAUSE_SECONDS)

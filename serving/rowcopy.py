@@ -1,0 +1,260 @@
+"""Rows between Arrow and PostgreSQL's binary COPY, whole columns at a time.
+
+A batch becomes one matrix of bytes, a line a row, values padded to their column's width; what pads and what is null is
+then left out. Reading goes the same way for rows of fixed width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pyarrow.csv
+from psycopg import sql
+from psycopg.copy import QueuedLibpqWriter
+
+from serving.contract import Column
+from warehouse import quote
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Cursor = psycopg.Cursor[Any]
+
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_END = b"\xff\xff"
+_EPOCH_DAYS = 10_957
+"""From 1970-01-01 to 2000-01-01, which PostgreSQL counts from."""
+_EPOCH_MICROSECONDS = _EPOCH_DAYS * 86_400_000_000
+_BATCH_ROWS = 65_536
+_MATRIX_BYTES = 32 << 20
+_INTEGERS = {"smallint": ">i2", "integer": ">i4", "bigint": ">i8"}
+_DUCKDB = {
+    "text": "varchar",
+    "uuid": "varchar",
+    "jsonb": "varchar",
+    "double precision": "double",
+    "timestamp with time zone": "timestamptz",
+}
+
+
+def typed(column: Column) -> str:
+    """The column in DuckDB's SQL, of the type that stands for PostgreSQL's."""
+    name = quote(column.name)
+    return f"{name}::{_DUCKDB.get(column.type, column.type.replace('numeric', 'decimal'))}"
+
+
+def batches(relation: Any) -> Iterator[pa.RecordBatch]:
+    """A DuckDB relation's rows, so many at a time as keep memory bounded."""
+    yield from relation.to_arrow_reader(_BATCH_ROWS)
+
+
+def select_list(columns: Iterable[Column]) -> str:
+    """What ``copy_in`` takes of each column, in DuckDB's SQL."""
+    return ", ".join(_sendable(column) for column in columns)
+
+
+def _sendable(column: Column) -> str:
+    if column.type == "uuid":
+        return f"unhex(replace({typed(column)}, '-', '')) as {quote(column.name)}"
+    if column.type == "jsonb":
+        return f"chr(1) || {typed(column)} as {quote(column.name)}"  # the version of jsonb's binary form
+    return f"{typed(column)} as {quote(column.name)}"
+
+
+def copy_in(
+    cursor: Cursor,
+    target: sql.Composable,
+    columns: tuple[Column, ...],
+    source: Iterable[pa.RecordBatch],
+    *,
+    freeze: bool = False,
+) -> int:
+    """Copy batches, whose columns are those of ``select_list``, and return how many rows. ``freeze`` as in COPY."""
+    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
+    statement = sql.SQL("copy {} ({}) from stdin (format binary{})").format(
+        target, names, sql.SQL(", freeze" if freeze else "")
+    )
+    rows = 0
+    # A thread sends while the next rows are read and put into bytes.
+    with cursor.copy(statement, writer=QueuedLibpqWriter(cursor)) as copy:
+        copy.write(_SIGNATURE)
+        for batch in source:
+            rows += batch.num_rows
+            for lines in _lines(batch, columns):
+                copy.write(lines)
+        copy.write(_END)
+    return rows
+
+
+def copy_out(cursor: Cursor, query: sql.Composable, columns: tuple[Column, ...]) -> pa.Table:
+    """The rows of a query whose columns are uuid, date and bigint and never null; uuids come as 16 bytes each."""
+    widths = {"uuid": "V16", "date": ">i4", "bigint": ">i8"}
+    row = np.dtype(
+        [("fields", ">i2")]
+        + [part for n, each in enumerate(columns) for part in ((f"l{n}", ">i4"), (f"v{n}", widths[each.type]))]
+    )
+    with cursor.copy(sql.SQL("copy ({}) to stdout (format binary)").format(query)) as copy:
+        data = b"".join(bytes(piece) for piece in copy)
+    rows = np.frombuffer(data, row, count=(len(data) - len(_SIGNATURE) - len(_END)) // row.itemsize, offset=19)
+    return pa.table({each.name: _received(each, rows[f"v{n}"]) for n, each in enumerate(columns)})
+
+
+@contextmanager
+def text_out(cursor: Cursor, table: sql.Composable, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatchReader]:
+    """The rows of a table, every value as text, read as they come."""
+    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
+    # PostgreSQL quotes an empty text and leaves a null bare.
+    options = pa.csv.ConvertOptions(
+        column_types={column.name: pa.string() for column in columns},
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        null_values=[""],
+    )
+    # By a query: a table under row-level security is not copied by its name.
+    statement = sql.SQL("copy (select {} from {}) to stdout (format csv, header)").format(names, table)
+    with cursor.copy(statement) as copy:
+        stream = pa.PythonFile(_Pieces(copy), mode="r")
+        yield pa.csv.open_csv(
+            stream,
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+            convert_options=options,
+        )
+
+
+class _Pieces:
+    """What comes out of a COPY, as a file that can be read once."""
+
+    closed = False
+
+    def __init__(self, copy: Iterable[Any]) -> None:
+        self._pieces = iter(copy)
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._rest) < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            self._rest += bytes(piece)
+        size = len(self._rest) if size < 0 else size
+        given, self._rest = self._rest[:size], self._rest[size:]
+        return given
+
+
+def _received(column: Column, values: np.ndarray) -> pa.Array:
+    if column.type == "uuid":
+        data = pa.py_buffer(np.ascontiguousarray(values).tobytes())
+        return pa.Array.from_buffers(pa.binary(16), len(values), [None, data])
+    if column.type == "date":
+        return pa.array((values.astype("i4") + _EPOCH_DAYS).astype("i4")).view(pa.date32())
+    return pa.array(values.astype("i8"))
+
+
+def _lines(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[bytes]:
+    """The batch as COPY's tuples, in pieces whose matrix stays small however long its longest text is."""
+    if not batch.num_rows:
+        return
+    fields = [_Field(batch.column(n), column) for n, column in enumerate(columns)]
+    width = 2 + sum(4 + field.width for field in fields)
+    step = max(1, _MATRIX_BYTES // width)
+    if step < batch.num_rows:
+        for start in range(0, batch.num_rows, step):
+            yield from _lines(batch.slice(start, step), columns)
+        return
+    matrix: Bytes = np.empty((batch.num_rows, width), np.uint8)
+    kept: np.ndarray | None = None if all(field.exact for field in fields) else np.ones(matrix.shape, bool)
+    matrix[:, :2] = np.frombuffer(len(fields).to_bytes(2, "big"), np.uint8)
+    at = 2
+    for field in fields:
+        matrix[:, at : at + 4] = field.lengths.astype(">i4").view(np.uint8).reshape(-1, 4)
+        matrix[:, at + 4 : at + 4 + field.width] = field.values
+        if kept is not None and not field.exact:
+            kept[:, at + 4 : at + 4 + field.width] = np.arange(field.width) < field.lengths[:, None]
+        at += 4 + field.width
+    yield (matrix if kept is None else matrix[kept]).tobytes()
+
+
+class _Field:
+    """One column of a batch: its values as bytes, ``width`` a row, of which the first ``lengths`` count (-1: null)."""
+
+    def __init__(self, array: pa.Array, column: Column) -> None:
+        rows = len(array)
+        null = np.asarray(array.is_null()) if array.null_count else None
+        if column.type in ("text", "jsonb", "uuid"):
+            self.values, lengths = _bytes_of(array)
+        else:
+            self.values = _fixed(array, column.type)
+            lengths = np.full(rows, self.values.shape[1], np.int32)
+        self.width = self.values.shape[1]
+        self.lengths = lengths if null is None else np.where(null, -1, lengths)
+        self.exact = bool((self.lengths == self.width).all())
+
+
+def _bytes_of(array: pa.Array) -> tuple[Bytes, np.ndarray]:
+    """Texts or blobs, padded to the longest, and their lengths."""
+    array = array.cast(pa.large_binary())
+    buffers = array.buffers()
+    offsets = np.frombuffer(buffers[1], np.int64, count=len(array) + 1, offset=array.offset * 8)
+    data = np.frombuffer(buffers[2] or b"", np.uint8)
+    lengths = np.diff(offsets)
+    longest = int(lengths.max())
+    if not longest:
+        return np.empty((len(array), 0), np.uint8), lengths
+    if int(lengths.min()) == longest:
+        return data[offsets[0] : offsets[-1]].reshape(len(array), longest), lengths
+    places = np.minimum(offsets[:-1, None] + np.arange(longest), max(0, len(data) - 1))
+    return data[places], lengths
+
+
+def _fixed(array: pa.Array, kind: str) -> Bytes:
+    rows = len(array)
+    if kind.startswith("numeric"):
+        return _numeric(array)
+    if kind == "boolean":
+        return np.asarray(array.fill_null(False)).astype(np.uint8).reshape(rows, 1)
+    if kind == "date":
+        values = np.asarray(array.view(pa.int32()).fill_null(_EPOCH_DAYS)) - _EPOCH_DAYS
+        return _big_endian(values, ">i4")
+    if kind == "timestamp with time zone":
+        at = array.cast(pa.timestamp("us", "UTC")).view(pa.int64()).fill_null(_EPOCH_MICROSECONDS)
+        return _big_endian(np.asarray(at) - _EPOCH_MICROSECONDS, ">i8")
+    if kind == "double precision":
+        return _big_endian(np.asarray(array.fill_null(0.0)), ">f8")
+    return _big_endian(np.asarray(array.fill_null(0)), _INTEGERS[kind])
+
+
+def _big_endian(values: np.ndarray, kind: str) -> Bytes:
+    return np.ascontiguousarray(values.astype(kind)).view(np.uint8).reshape(len(values), -1)
+
+
+def _numeric(array: pa.Array) -> Bytes:
+    """Decimals as PostgreSQL's numeric: a header and digits to base 10,000, as many for every row of the column."""
+    precision, scale = array.type.precision, array.type.scale
+    after = -(-scale // 4)
+    before = max(1, -(-(precision - scale) // 4))
+    unscaled = _unscaled(array.cast(pa.decimal128(precision, scale)))
+    digits = np.empty((len(array), 4 + before + after), ">i2")
+    digits[:, 0], digits[:, 1] = before + after, before - 1
+    digits[:, 2], digits[:, 3] = np.where(unscaled < 0, 0x4000, 0), scale
+    size = abs(unscaled)
+    parts = (
+        (size // 10**scale, range(4, 4 + before)),
+        (size % 10**scale * 10 ** (after * 4 - scale), range(4 + before, 4 + before + after)),
+    )
+    for rest, places in parts:
+        for place in reversed(places):
+            digits[:, place] = rest % 10_000
+            rest = rest // 10_000
+    return digits.view(np.uint8).reshape(len(array), -1)
+
+
+def _unscaled(array: pa.Array) -> np.ndarray:
+    """Decimals as integers; nulls are 0. Where 64 bits might not do, they are Python's own."""
+    parts = np.frombuffer(array.buffers()[1], np.int64).reshape(-1, 2)[array.offset : array.offset + len(array)]
+    low = parts[:, 0]
+    if array.type.precision > 18 or array.type.scale > 16:
+        low = np.array([(int(high) << 64) | (int(each) & (2**64 - 1)) for each, high in parts], object)
+    return np.where(np.asarray(array.is_valid()), low, 0)
