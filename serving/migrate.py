@@ -48,7 +48,7 @@ _VISIBLE_PUBLICATIONS = sql.SQL(
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What a database lacks. ``rebuild``: the tables whose type or key changed."""
+    """What a database lacks. ``rebuild``: the tables whose type or key changed, or that keep statistics."""
 
     missing: tuple[TableContract, ...]
     rebuild: tuple[TableContract, ...]

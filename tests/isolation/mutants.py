@@ -26,21 +26,32 @@ _TENANT = "nullif(current_setting('app.current_tenant_id', true), '')"
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """``channels``: which attempts are run against it."""
+    """``channels``: which attempts are run against it; ``whole``: all of them, though few would catch it."""
 
     name: str
     channels: tuple[Channel, ...]
     broken: Callable[[World], AbstractContextManager[None]]
+    whole: bool = False
 
 
 MUTANTS: list[Mutant] = []
+_WHOLE = {
+    "row-level security off",
+    "writes granted, and let through",
+    "reader a superuser",
+    "an API that sets the tenant for the session",
+    "a neighbour behind the pooler that leaves things behind",
+    "an API that verifies no signatures",
+    "an API that answers without a token",
+    "an API that answers a row too many",
+}
 
 
 def mutant(name: str, *channels: Channel) -> Callable[[Callable[[World], Iterator[None]]], Any]:
     """Register a generator function that breaks a world, yields, and mends it."""
 
     def register(broken: Callable[[World], Iterator[None]]) -> Callable[[World], Iterator[None]]:
-        MUTANTS.append(Mutant(name=name, channels=channels, broken=contextmanager(broken)))
+        MUTANTS.append(Mutant(name=name, channels=channels, broken=contextmanager(broken), whole=name in _WHOLE))
         return broken
 
     return register

@@ -112,8 +112,8 @@ class Attack:
 
     def get(self, path: str, *, method: str = "GET", **options: Any) -> httpx.Response:
         """A request over HTTP; status, headers and body are evidence."""
-        with httpx.Client(base_url=self.world.url, timeout=20) as client:
-            answer = client.request(method, path, **options)
+        self.world.client.cookies.clear()
+        answer = self.world.client.request(method, self.world.url + path, **options)
         self.answered(answer.status_code, answer.headers, answer.content)
         return answer
 

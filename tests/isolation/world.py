@@ -56,9 +56,12 @@ class World:
     pooled_url: str = ""
     sound: bool = True
     settings: Settings = field(init=False)
+    client: httpx.Client = field(init=False)
+    declared: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.settings = self.product.settings
+        self.client = httpx.Client(timeout=20)  # of everybody's requests: making one costs more than a request
 
     @property
     def url(self) -> str:
@@ -80,19 +83,19 @@ class World:
         if not url:
             return ""
         token = mint_demo_token(self.settings, self.others[0].id)
-        answer = httpx.get(url + path, headers={"Authorization": f"Bearer {token}"}, timeout=20)
+        answer = self.client.get(url + path, headers={"Authorization": f"Bearer {token}"})
         if not pooled:  # what an attacker leaves on a shared connection may well break the next answer; that is no leak
             answer.raise_for_status()
         return answer.text
 
     def ask(self, path: str, *, headers: dict[str, str]) -> Any:
         """What the API answers somebody; not the attacker's, so no evidence."""
-        answer = httpx.get(self.url + path, headers=headers, timeout=20)
+        answer = self.client.get(self.url + path, headers=headers)
         return answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
 
     def ask_headers(self, path: str, headers: dict[str, str]) -> Mapping[str, str]:
         """The headers of the same."""
-        return httpx.get(self.url + path, headers=headers, timeout=20).headers
+        return self.client.get(self.url + path, headers=headers).headers
 
     def publish_again(self) -> None:
         """All is published anew; not where it is broken on purpose, which publishing would refuse or mend."""
@@ -131,6 +134,7 @@ def running(directory: Path, population: str, *, pooler: bool, api: bool) -> Ite
             connection.execute("select pg_reload_conf()")
         product = stack.enter_context(new_product(postgres, directory, residents=[_OWN, *others], tag="twin"))
         world = World(product, _OWN, others, Marked())
+        stack.callback(world.client.close)
         fill(world, {each[1]: each[3] for each in _POPULATIONS[population]})
         for each in others:
             if each.tier == "namespace":  # its part of the product, as the product's operators name it

@@ -5,25 +5,30 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import httpx
-
 from tests.isolation.registry import Attack
 
 
 def paths(attack: Attack, *, exports: bool = True) -> list[str]:
     """Every path below /v1 that can be got, each choice of its parameters filled in."""
+    world = attack.world
+    if not world.declared:
+        world.declared = declared(world.client.get(f"{world.url}/openapi.json").json())
+    return [path for path in world.declared if exports or "export" not in path]
+
+
+def declared(document: dict[str, Any]) -> list[str]:
+    """The paths of an OpenAPI document."""
     found: list[str] = []
-    document = httpx.get(f"{attack.world.url}/openapi.json").json()
     for path, operations in sorted(document["paths"].items()):
         if path.startswith("/v1") and "get" in operations:
-            declared = [each for each in operations["get"].get("parameters", []) if each["in"] == "path"]
-            choices = [[(each["name"], value) for value in _choices(document, each)] for each in declared]
+            parameters = [each for each in operations["get"].get("parameters", []) if each["in"] == "path"]
+            choices = [[(each["name"], value) for value in _choices(document, each)] for each in parameters]
             for chosen in itertools.product(*choices):
                 filled = path
                 for name, value in chosen:
                     filled = filled.replace("{" + name + "}", value)
                 found.append(filled)
-    return [path for path in found if exports or "export" not in path]
+    return found
 
 
 def _choices(document: dict[str, Any], parameter: dict[str, Any]) -> list[str]:

@@ -88,8 +88,10 @@ def injections(attack: Attack) -> None:
         "{{7*7}}",
     )
     for path in paths(attack):
-        for name in ("from", "to", "grain", "sort", "limit", "cursor"):
-            for evil in evils:
+        names = ("from", "to", "grain", "sort", "limit", "cursor")
+        for evil in evils:
+            as_self(attack, path, params=dict.fromkeys(names, evil))
+            for name in names if path in ("/v1/usage", "/v1/users") else ():
                 as_self(attack, path, params={name: evil})
 
 
@@ -350,8 +352,8 @@ def parquet(content: bytes) -> object:
 def export_names(attack: Attack) -> None:
     own = tokens.header(tokens.own(attack.world))
     slug = attack.know(attack.world.named.slug)
-    for name in (attack.other, slug, "tenant_directory", "publications", "..", "../jwks", "usage.csv.bak", "*"):
-        for suffix in ("csv", "parquet", "json", "xlsx", "duckdb"):
+    for name in (attack.other, slug, "tenant_directory", "..", "../jwks", "*"):
+        for suffix in ("csv", "parquet", "json"):
             attack.get(f"/v1/exports/{quote(name, safe='.*')}.{suffix}", headers=own)
 
 
