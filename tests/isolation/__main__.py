@@ -17,7 +17,7 @@ from pathlib import Path
 
 from settings import ROOT
 from tests.isolation.attempts import load_all
-from tests.isolation.judge import Verdict, judge, judge_all
+from tests.isolation.judge import Verdict, judge
 from tests.isolation.markers import Finder
 from tests.isolation.mutants import MUTANTS
 from tests.isolation.registry import ATTEMPTS
@@ -37,11 +37,19 @@ def main() -> int:
     options = parser.parse_args()
     load_all()
     with tempfile.TemporaryDirectory(prefix="tailrace-isolation-") as folder, twins(Path(folder)) as worlds:
-        verdicts = judge_all(ATTEMPTS, worlds)
-        if not options.json:
-            print(terminal(verdicts), end="\n\n", flush=True)
-        caught = against_mutants(worlds, verdicts, chosen=options.only, whole=options.whole, quiet=options.json)
+        finders = (Finder(worlds[0].marked), Finder(worlds[1].marked))
+        verdicts = []
+        for attempt in ATTEMPTS:
+            verdicts.append(judge(attempt, worlds, finders))
+            if not options.json:
+                print(terminal(verdicts[-1:]), flush=True)
+        if options.write:
+            PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), markdown(verdicts)), encoding="utf-8")
+        caught = against_mutants(
+            worlds, finders, verdicts, chosen=options.only, whole=options.whole, quiet=options.json
+        )
     leaks = [verdict for verdict in verdicts if verdict.outcome == "LEAK"]
+    failed = [verdict for verdict in verdicts if verdict.outcome == "FAILED"]
     catchers = {name for names in caught.values() for name in names}
     result = {
         "attempts": len(verdicts),
@@ -54,14 +62,18 @@ def main() -> int:
     if not options.json:
         idle = [each.name for each in ATTEMPTS if each.name not in catchers and not each.limit]
         print("\n".join(["", *(f"failed against no mutant: {name}" for name in idle)]))
-    if options.write:
-        PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), markdown(verdicts)), encoding="utf-8")
     print(json.dumps(result))
-    return 1 if leaks or not all(caught.values()) else 0
+    return 1 if leaks or failed or not all(caught.values()) else 0
 
 
 def against_mutants(
-    worlds: tuple[World, World], sound: list[Verdict], *, chosen: str, whole: bool, quiet: bool
+    worlds: tuple[World, World],
+    finders: tuple[Finder, Finder],
+    sound: list[Verdict],
+    *,
+    chosen: str,
+    whole: bool,
+    quiet: bool,
 ) -> dict[str, list[str]]:
     """Mutant → the names of the attempts that it made fail and that a sound product withstands.
 
@@ -69,7 +81,6 @@ def against_mutants(
     """
     held = {verdict.attempt.name for verdict in sound if verdict.outcome == "held"}
     caught: dict[str, list[str]] = {}
-    finders = (Finder(worlds[0].marked), Finder(worlds[1].marked))
     for each in MUTANTS:
         if chosen not in each.name:
             continue

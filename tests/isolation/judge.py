@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -13,13 +12,16 @@ from tests.isolation.world import World
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What one attempt learnt, one line each; nothing when it was in vain."""
+    """What one attempt learnt, one line each; nothing when it was in vain. ``failed``: it could not be made at all."""
 
     attempt: Attempt
     learnt: tuple[str, ...]
+    failed: str = ""
 
     @property
     def outcome(self) -> str:
+        if self.failed:
+            return "FAILED"
         if not self.learnt:
             return "held"
         return "limit" if self.attempt.limit else "LEAK"
@@ -32,19 +34,16 @@ def judge(attempt: Attempt, worlds: tuple[World, World], finders: tuple[Finder, 
         transcripts = []
         for world, finder in zip(worlds, finders, strict=True):
             attack = Attack(world, role)
-            attempt.run(attack)
+            try:
+                attempt.run(attack)
+            except Exception as error:
+                return Verdict(attempt=attempt, learnt=(), failed=f"{type(error).__name__} as {role}: {error}"[:200])
             found = finder.find(_unknown(attack).encode())
             learnt += attack.accusations
             learnt += [f"as {role}: {each} of another tenant" for each in sorted(found)]
             transcripts.append([settled(line, world) for line in attack.evidence])
         learnt += [f"as {role}: depends on other tenants: {each}" for each in _differences(*transcripts)]
     return Verdict(attempt=attempt, learnt=tuple(dict.fromkeys(learnt)))
-
-
-def judge_all(attempts: Iterable[Attempt], worlds: tuple[World, World]) -> list[Verdict]:
-    """Every attempt, one after the other: they share a server."""
-    finders = (Finder(worlds[0].marked), Finder(worlds[1].marked))
-    return [judge(attempt, worlds, finders) for attempt in attempts]
 
 
 def _unknown(attack: Attack) -> str:

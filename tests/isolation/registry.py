@@ -113,7 +113,10 @@ class Attack:
     def get(self, path: str, *, method: str = "GET", **options: Any) -> httpx.Response:
         """A request over HTTP; status, headers and body are evidence."""
         self.world.client.cookies.clear()
-        answer = self.world.client.request(method, self.world.url + path, **options)
+        try:
+            answer = self.world.client.request(method, self.world.url + path, **options)
+        except (httpx.LocalProtocolError, httpx.InvalidURL):  # what the client will not even send
+            answer = httpx.Response(400, content=b"not sent")
         self.answered(answer.status_code, answer.headers, answer.content)
         return answer
 

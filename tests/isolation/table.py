@@ -15,8 +15,8 @@ def terminal(verdicts: Iterable[Verdict]) -> str:
     for verdict in verdicts:
         limit = f" ({verdict.attempt.limit})" if verdict.outcome == "limit" else ""
         lines.append(f"{verdict.attempt.channel:<10} {verdict.outcome + limit:<16} {verdict.attempt.name}")
-        if verdict.outcome == "LEAK":
-            lines += [f"{'':<12}{each}" for each in verdict.learnt[:6]]
+        if verdict.outcome in ("LEAK", "FAILED"):
+            lines += [f"{'':<12}{each}" for each in (*verdict.learnt[:6], verdict.failed) if each]
     return "\n".join(lines)
 
 
