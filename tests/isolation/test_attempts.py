@@ -82,7 +82,7 @@ def test_marks_are_found_in_every_kind_of_value_and_not_in_others() -> None:
         value = marked.value("any", kind, 3)
         assert Finder(marked).find(f"(1, {value})".encode()), kind
     assert Finder(marked).find(identity(5).encode())
-    assert not Finder(marked).find(b"2026-11-22 1795357000 0.25 acorn 0a11ce00-0000-4000-8000-000000000001")
+    assert not Finder(marked).find(b"2026-11-22 1795357000 0.25 acorn fa11ce00-0000-4000-8000-000000000001")
 
 
 def test_table_of_the_page_is_replaced_between_its_marks() -> None:

@@ -34,7 +34,7 @@ from tests.serving.conftest import FIRST_DAY, Product, Resident, new_product, ro
 
 READER, APP = "tailrace_reader", "app_rw"
 _PGBOUNCER = ("/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer")
-_OWN = Resident("0a11ce00-0000-4000-8000-000000000001", "Acorn Ltd", "acorn", "pool")
+_OWN = Resident("fa11ce00-0000-4000-8000-000000000001", "Acorn Ltd", "acorn", "pool")
 _OWN_ROWS = 12
 # Unlike in every respect; the first of each is the tenant that attempts name.
 _POPULATIONS = {

@@ -40,7 +40,7 @@ def updates(attack: Attack) -> None:
     each_table(
         attack,
         "update {t} set tenant_id = tenant_id returning *",
-        "update {t} set tenant_id = '0a11ce00-0000-4000-8000-000000000001' where tenant_id = {other} returning *",
+        "update {t} set tenant_id = 'fa11ce00-0000-4000-8000-000000000001' where tenant_id = {other} returning *",
     )
 
 
