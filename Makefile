@@ -59,6 +59,9 @@ test-airbyte-connectors: $(STAMP) ## Airbyte's published connectors, each instal
 test-canaries: $(STAMP) ## unique personal values in every personal column, a whole run, then every byte outside raw searched
 	@$(BIN)/python -W ignore -m tests.canaries
 
+test-isolation: $(STAMP) ## every way a tenant may try to learn of another: SQL, PgBouncer, API, files, dashboard (FLAGS=--json)
+	@$(BIN)/python -W ignore -m tests.isolation $(FLAGS)
+
 test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off; Salesforce on its worst days
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m operations tests/end_to_end/test_bad_days.py \
 		tests/end_to_end/test_interruptions.py tests/ingestion/salesforce tests/ingestion/test_fault_matrix.py
