@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EMULATOR := .venv-emulator/bin/snowduck
 
 # Compiled modules are kept: without them every start is about twice as slow.
 unexport PYTHONDONTWRITEBYTECODE
@@ -16,7 +17,7 @@ DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) 
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-rights lint bench-cdc bench-sources bench-redact format compile lock clean
+.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-rights test-snowflake lint bench-cdc bench-sources bench-redact bench-marts format compile lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +58,15 @@ test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off
 test-rights: $(STAMP) ## erasure and offboarding of a whole deployment, and erasures killed at every point
 	@$(BIN)/python -m pytest tests/privacy tests/end_to_end/test_rights.py -m "operations or not operations"
 
+test-snowflake: $(STAMP) $(EMULATOR) ## the project built twice on a Snowflake emulator, every mart held against DuckDB's row for row
+	@PYTHONPATH=. $(BIN)/python -W ignore -m tests.on_snowflake --emulator $(EMULATOR)
+
+# It wants other versions of what the project has, so it has an environment of its own.
+$(EMULATOR): $(STAMP)
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(@D)/..
+	@$(BIN)/uv pip install --quiet --system-certs --python $(@D)/python 'snowduck[server]==0.3.0' 'sqlglot[c]<30.23' 'duckdb<2'
+	@touch $@
+
 lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts, compiled artefacts and the privacy proof
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -73,6 +83,9 @@ bench-sources: $(STAMP) ## how fast Stripe, Salesforce and HubSpot are read, and
 
 bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 characters (ROWS, ROUNDS)
 	@$(BIN)/python -m bench.redact $(BENCH_FLAGS)
+
+bench-marts: $(STAMP) ## the marts of 100 M usage events built whole, and one more day on them (EVENTS, ROUNDS)
+	@$(BIN)/python -m bench.marts $(if $(EVENTS),--events $(EVENTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) && $(BIN)/python -m bench.report
 
 format: $(STAMP) ## format Python and SQL
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
