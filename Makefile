@@ -17,7 +17,7 @@ DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) 
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-rights test-snowflake lint bench-cdc bench-sources bench-redact bench-marts format compile lock clean
+.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-rights test-snowflake lint bench-cdc bench-sources bench-redact bench-marts docs format compile lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,15 @@ bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 
 
 bench-marts: $(STAMP) ## the marts of 100 M usage events built whole, and one more day on them (EVENTS, ROUNDS)
 	@$(BIN)/python -m bench.marts $(if $(EVENTS),--events $(EVENTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) && $(BIN)/python -m bench.report
+
+docs: $(STAMP) ## the site of every model, column and its lineage, one file: .tailrace/docs/index.html
+	@mkdir -p .tailrace/docs
+	@cd dbt_project && export TAILRACE_WAREHOUSE_PATH=../.tailrace/docs/empty.duckdb \
+		&& ../$(BIN)/dbt --quiet --no-version-check run --empty --target ci --target-path ../.tailrace/docs/target \
+			--log-path ../.tailrace/docs \
+		&& ../$(BIN)/dbt --quiet --no-version-check docs generate --static --target ci \
+			--target-path ../.tailrace/docs/target --log-path ../.tailrace/docs
+	@mv .tailrace/docs/target/static_index.html .tailrace/docs/index.html && echo "open .tailrace/docs/index.html"
 
 format: $(STAMP) ## format Python and SQL
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

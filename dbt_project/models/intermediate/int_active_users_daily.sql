@@ -1,5 +1,5 @@
--- Grain: one row per tenant_id and day (UTC) up to 27 days after one with usage, whether or not anything happened on it:
--- who was active in the 7 (28) days that end with it, and in how many features.
+-- Grain: one row per tenant_id and day (UTC) up to 27 days after one with usage, whether or not anything happened on
+-- it: who was active in the 7 (28) days that end with it, and in how many features.
 -- A day that changed changes the windows of the 27 days after it, and these take in the 27 days before them. So each
 -- tenant is counted anew from its first touched day to the last that a touched day reaches, from those days alone.
 {{
@@ -136,9 +136,21 @@ used_days as (
     select
         tenant_id,
         day,
-        max(_extracted_at) as _extracted_at
+        max(_extracted_at) as _extracted_at,
+        lead(day) over (partition by tenant_id order by day) as next_day
     from features_to_count
     group by tenant_id, day
+
+),
+
+offsets as (
+
+    {% for days in range(28) -%}
+        select {{ days }} as days
+        {%- if not loop.last %}
+            union all
+        {%- endif %}
+    {% endfor %}
 
 ),
 
@@ -178,7 +190,7 @@ steps as (
 
     union all
 
-    -- Every day that a window reaches gets a row of its own.
+    -- Every day that a window reaches gets a row of its own: those from a day with usage to the next one.
     select
         used_days.tenant_id,
         used_days.day + offsets.days as day,
@@ -187,14 +199,7 @@ steps as (
         0 as features_28d,
         1 as is_reached
     from used_days
-    cross join (
-        {% for days in range(28) -%}
-            select {{ days }} as days
-            {%- if not loop.last %}
-                union all
-            {%- endif %}
-        {% endfor %}
-    ) as offsets
+    inner join offsets on offsets.days < least(coalesce(used_days.next_day - used_days.day, 28), 28)
 
 ),
 

@@ -1,6 +1,6 @@
 -- Grain: one row. The day that figures stand at: the latest day that anything landed tells of, or var `reporting_day`.
--- Not the wall clock: the same landed rows give the same marts, whenever they are built. It looks through all days, because
--- the latest may have been taken back.
+-- Not the wall clock: the same landed rows give the same marts, whenever they are built. It looks through all
+-- days, because the latest may have been taken back.
 {{ config(materialized='table') }}
 
 with

@@ -1,4 +1,5 @@
 -- Grain: one row per tenant_id, day, feature and user_key (null: no user known).
+-- depends_on: {{ ref('int_task_days') }}, {{ ref('stg_app__tasks') }}
 -- Whole slices (tenant, day, feature) are computed anew when any of their events changed. Deleted events count as
 -- nothing but keep their slice alive, with zeroes, so that whatever is built on it sees that the slice changed.
 {{
@@ -18,19 +19,19 @@ usage_events as (
 
 ),
 
-task_days as (
-
-    select * from {{ ref('int_task_days') }}
-
-),
-
-tasks as (
-
-    select * from {{ ref('stg_app__tasks') }}
-
-),
-
 {% if is_incremental() %}
+
+    task_days as (
+
+        select * from {{ ref('int_task_days') }}
+
+    ),
+
+    tasks as (
+
+        select * from {{ ref('stg_app__tasks') }}
+
+    ),
 
     -- A task that was reopened, or completed anew on another day, is missing from the day that it was on. Only its key
     -- tells which, so the keys of all tasks ever completed are looked through: keys and days alone.

@@ -1,5 +1,6 @@
 -- Grain: one row per tenant_id: how it came from signing up to using the product.
--- Built whole on every run: it looks through the days of all tenants' history for the first of each, and counts these alone.
+-- Built whole on every run: it looks through the days of all tenants' history for the first of each, and counts these
+-- alone.
 
 with
 

@@ -30,7 +30,7 @@ ai_requests as (
 
     ),
 
-    -- Comparisons that an engine can hold against what it knows of its blocks, so that it reads the days, not the history.
+    -- Comparisons that an engine can hold against what it knows of its blocks: it reads the days, not the history.
     reach as (
 
         select

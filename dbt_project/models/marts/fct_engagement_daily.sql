@@ -1,6 +1,6 @@
 -- Grain: one row per tenant_id and day (UTC) on which the tenant has at least one usage event.
--- Built whole on every run, from tables of the same grain: an entitlement may change for days long gone. What reads users,
--- int_active_users_daily, is incremental.
+-- Built whole on every run, from tables of the same grain: an entitlement may change for days long gone. What reads
+-- users, int_active_users_daily, is incremental.
 
 with
 

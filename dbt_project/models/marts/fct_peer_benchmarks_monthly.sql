@@ -87,8 +87,8 @@ placed as (
     select
         *,
         {% for quartile in [1, 2, 3] -%}
-            {{ integer_divide(quartile ~ ' * peers + 3', '4') }}
-            + case when place <= {{ integer_divide(quartile ~ ' * peers + 3', '4') }} then 1 else 0 end as place_{{ quartile }}
+            {% set among_others = integer_divide(quartile ~ ' * peers + 3', '4') -%}
+            {{ among_others }} + case when place <= {{ among_others }} then 1 else 0 end as place_{{ quartile }}
             {%- if not loop.last %},{% endif %}
         {% endfor %}
     from ranked

@@ -1,8 +1,8 @@
 -- Grain: one row per comparison, tenant_id and subject: what one layer says beside what the next one does. A break is a
 -- row whose sides differ.
 -- Usage is compared over the months that are restated in the ordinary way, this one and the last, and over one earlier
--- month, another one each day, so that all of history is looked at in as many days as it has months. What else is here is
--- compared over all of history, because it is short.
+-- month, another one each day, so that all of history is looked at in as many days as it has months. What else is here
+-- is compared over all of history, because it is short.
 
 with
 

@@ -1,5 +1,5 @@
 -- Grain: one row per tenant_id, day (UTC) and feature that had at least one event on that day.
--- Built whole on every run, from two tables of counts: a share changes with any feature's users, and events are not read.
+-- Built whole on every run, from two tables of counts: a share changes with any feature's users; no event is read.
 
 with
 

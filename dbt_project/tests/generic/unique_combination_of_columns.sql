@@ -6,13 +6,7 @@
 
 select {{ columns | join(', ') }}
 from {{ model }}
-{%- if extracted_within_days %}
-where
-    _extracted_at >= (
-        select max(latest._extracted_at) - interval '{{ extracted_within_days }} days'
-        from {{ model }} as latest
-    )
-{%- endif %}
+where {{ extracted_lately(model, extracted_within_days) }}
 group by {{ columns | join(', ') }}
 having count(*) > 1
 
