@@ -456,6 +456,8 @@ alter table if exists raw_hubspot."MERGES" modify
     column "COMPANY_ID" set tag governance.data_class = 'operational',
     column "MERGED_COMPANY_ID" set tag governance.data_class = 'operational',
     column "SURVIVING_COMPANY_ID" set tag governance.data_class = 'operational',
+    column "MERGED_CONTACT_ID" set tag governance.data_class = 'person_identifier',
+    column "SURVIVING_CONTACT_ID" set tag governance.data_class = 'person_identifier',
     column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
     column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
     column "_AIRBYTE_META" set tag governance.data_class = 'restricted',

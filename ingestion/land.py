@@ -270,7 +270,7 @@ def append(
     read = ", ".join(f"({values[c.name]})::{c.duck_type} as {quote(c.name)}" for c in table.columns)
     typed = f"(select {read}, {meta} as _meta from {source})"
     screened = screen(con, table, typed, columns)
-    if screened is typed:
+    if screened == typed:  # nobody is to be forgotten: the insert casts, which costs less than a subquery
         selected = [values[name] for name in columns]
     else:
         source, selected, meta = screened, [quote(name) for name in columns], "_meta"

@@ -89,6 +89,8 @@ class Column:
     allowed: tuple[str, ...] = ()
     derived: Value | None = None
     members: tuple[Column, ...] = ()
+    identifies: str | None = None
+    """what kind of thing the identifier in it names, where the source numbers each kind from one"""
 
     @property
     def lands(self) -> bool:
@@ -357,6 +359,9 @@ def _column(place: str, entry: dict[str, Any], classes: Mapping[str, DataClass],
         allowed=tuple(str(_mapping(value, f"{place}: enum")["value"]) for value in entry.get("enum") or ()),
         derived=derived,
         members=members,
+        identifies=_identifier(str(identifies), place)
+        if (identifies := _custom(entry, place).get("identifies"))
+        else None,
     )
 
 

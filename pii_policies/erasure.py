@@ -6,7 +6,7 @@ that landing and erasing decide by the same text. Names come from the contracts,
 only.
 
 An identifier belongs to a kind: ``email`` everywhere, otherwise the source that gave it, so that contact 7 of a CRM is
-not invoice 7 of another system.
+not invoice 7 of another system; and what it ``identifies``, where the source has an owner 7 as well.
 """
 
 # ruff: noqa: S608 - names are the contracts'
@@ -135,7 +135,7 @@ def _identifiers(contracts: Contracts, table: Table) -> Iterator[Identifier]:
         declared = column.name in table.subject
         if column.data_class.name not in _IDENTIFYING and not declared:
             continue
-        kind = EMAIL if column.data_class.name == "email" else table.source
+        kind = _kind(table, column)
         keyed = column.key_position is not None
         yield Identifier(
             column=column.name,
@@ -155,6 +155,12 @@ def _identifiers(contracts: Contracts, table: Table) -> Iterator[Identifier]:
             )
 
 
+def _kind(table: Table, column: Column) -> str:
+    if column.data_class.name == "email":
+        return EMAIL
+    return f"{table.source}.{column.identifies}" if column.identifies else table.source
+
+
 def _normalised(text: str, column: Column, kind: str) -> str:
     if kind == EMAIL:
         return normalised_email(f"{text}::varchar")
@@ -167,7 +173,7 @@ def _subject_on_path(contracts: Contracts, table: Table, path: TenantPath, alias
         return None
     target, value = contracts.table(*path.target), _read(alias, path.value)
     if target.subject:
-        return target.source, value
+        return _kind(target, target.key_columns[0]), value
     for further in target.tenant_paths:
         inner = f"{alias}{len(alias)}"
         found = _subject_on_path(contracts, target, further, inner)
@@ -225,22 +231,8 @@ _Members = dict[str, "_Members | tuple[str, ...] | None"]
 
 
 def _kept_members(contracts: Contracts, table: Table, column: str) -> _Members:
-    """The members of a JSON column that are about no person and that something is read from, as a tree.
-
-    A leaf is None; of an array it is the paths kept of each element.
-    """
-    tree: _Members = {}
-    for path, elements in sorted(_read_members(contracts, table, column)):
-        node: _Members = tree
-        *parents, leaf = path.split(".")
-        for part in parents:
-            child = node.setdefault(part, {})
-            if not isinstance(child, dict):
-                break
-            node = child
-        else:
-            node.setdefault(leaf, elements)
-    return tree
+    """The members of a JSON column that are about no person and that something is read from."""
+    return _tree(_read_members(contracts, table, column))
 
 
 def _read_members(contracts: Contracts, table: Table, column: str) -> set[tuple[str, tuple[str, ...] | None]]:
@@ -264,7 +256,7 @@ def _rest(document: str, members: Mapping[str, _Members | tuple[str, ...] | None
     for name, inner in members.items():
         member = f"({document} -> '$.{name}')"
         if isinstance(inner, tuple):
-            kept = _rest("e", _tree(inner))
+            kept = _rest("e", _tree((path, None) for path in inner))
             listed = f"to_json(list_transform(json_extract({document}, '$.{name}[*]'), lambda e: {kept}))"
             member = f"case when {member} is null then null else {listed} end"
         elif isinstance(inner, dict):
@@ -273,9 +265,10 @@ def _rest(document: str, members: Mapping[str, _Members | tuple[str, ...] | None
     return f"json_object({', '.join(parts)})"
 
 
-def _tree(paths: Iterable[str]) -> _Members:
+def _tree(paths: Iterable[tuple[str, tuple[str, ...] | None]]) -> _Members:
+    """Dotted paths as a tree. A leaf is None; of an array it is the paths kept of each element."""
     tree: _Members = {}
-    for path in sorted(paths):
+    for path, elements in sorted(paths, key=lambda each: each[0]):
         node: _Members = tree
         *parents, leaf = path.split(".")
         for part in parents:
@@ -284,5 +277,5 @@ def _tree(paths: Iterable[str]) -> _Members:
                 break
             node = child
         else:
-            node.setdefault(leaf, None)
+            node.setdefault(leaf, elements)
     return tree

@@ -75,9 +75,7 @@ def begin(rights: Rights, *, kind: str, tenant: str, subject: str) -> Journal:
             )
         person = people.find(con, rights.rules, tenant=tenant, subject=subject)
         if not person.identifiers:
-            raise TailraceError(
-                f"{kind}: nobody is known by that identifier in this tenant; check it, or give another one of theirs"
-            )
+            raise people.unknown(kind)
         receipt = receipts.new_id()
         requested = datetime.now(UTC).isoformat(timespec="seconds")
         hold = ledger.held(con, tenant=tenant, identifiers=person.identifiers)

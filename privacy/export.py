@@ -21,7 +21,6 @@ from pii_policies.erasure import ErasureRule
 from privacy import files, ledger, people, receipts
 from privacy.people import Person
 from privacy.rights import Rights, head
-from settings import TailraceError
 from warehouse import quote
 
 _THEIRS = "_theirs"
@@ -86,9 +85,7 @@ def known_person(con: duckdb.DuckDBPyConnection, rights: Rights, *, tenant: str,
     """Raises TailraceError when no record of this tenant bears the identifier."""
     person = people.find(con, rights.rules, tenant=tenant, subject=subject)
     if not person.records:
-        raise TailraceError(
-            "nobody is known by that identifier in this tenant; check it, or give another one of theirs"
-        )
+        raise people.unknown("export")
     return person
 
 

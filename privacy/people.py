@@ -40,7 +40,7 @@ def find(con: duckdb.DuckDBPyConnection, rules: Mapping[str, ErasureRule], *, te
     """
     present = landed(con)
     subjects = [rule for rule in rules.values() if rule.is_subject and rule.label in present]
-    kinds = {rule.source for rule in subjects} | {EMAIL}
+    kinds = {each.kind for rule in subjects for each in rule.identifiers if each.subject} | {EMAIL}
     con.execute("create or replace temp table _person (kind varchar, value varchar, found boolean)")
     con.executemany(
         "insert into _person values (?, ?, false)",
@@ -58,6 +58,13 @@ def find(con: duckdb.DuckDBPyConnection, rules: Mapping[str, ErasureRule], *, te
             records[rule.label] = int(count)
     con.execute("drop table _person")
     return Person(tenant=tenant, identifiers=tuple((str(k), str(v)) for k, v in identifiers), records=records)
+
+
+def unknown(what: str) -> TailraceError:
+    """The error of a request whose subject no record names."""
+    return TailraceError(
+        f"{what}: nobody is known by that identifier in this tenant; check it, or give another one of theirs"
+    )
 
 
 def _as_id(kind: str, subject: str) -> str:

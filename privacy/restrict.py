@@ -33,7 +33,7 @@ def lift(rights: Rights, *, receipt: str) -> Path:
     receipts.signing_key(rights.settings)
     restricted = receipts.receipts_dir(rights.settings) / f"{receipt}.json"
     if not restricted.exists() or receipts.read(restricted)["kind"] != "restriction":
-        raise TailraceError(f"restriction {receipt}: there is no receipt of it; `tailrace privacy status` lists them")
+        raise TailraceError(f"restriction {receipt}: {restricted.parent} has no receipt of it; give the name of one")
     body = receipts.read(restricted)
     with rights.warehouse.writer("lifting a restriction", on_wait=rights.progress) as con:
         forgetting.prepare(con)

@@ -24,6 +24,8 @@ COLUMNS = {
     "line_items": "line_item_id",
 }
 _MERGED = "hs_merged_object_ids"
+# Kinds whose merges name both records in columns of their own.
+_ONE = {"companies": "company", "contacts": "contact"}
 
 
 class HubSpotReading(Reading):
@@ -286,8 +288,8 @@ class HubSpotReading(Reading):
 
     def _take_merge(self, stream: str, other: str, key: str, owner: str | None) -> None:
         row = {"id": other, "survivor_id": key, "object_type": stream, "company_id": owner}
-        if stream == "companies":
-            row |= {"merged_company_id": other, "surviving_company_id": key}
+        if stream in _ONE:  # an id is a record's among its kind only
+            row |= {f"merged_{_ONE[stream]}_id": other, f"surviving_{_ONE[stream]}_id": key}
         self._put(MERGES, row, owner)
         self._merged.setdefault(stream, set()).add(other)
 

@@ -6,7 +6,7 @@ A file says what is asked for and how its rows are placed; ``engine.py`` runs it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -180,9 +180,18 @@ class Connector(_Part):
         """The streams with a list of their own, in the file's order."""
         return tuple(name for name, stream in self.streams.items() if stream.path and stream.cursor.kind != "own")
 
+    @cached_property
+    def referred(self) -> frozenset[str]:
+        """The streams whose records decide whose others are."""
+        return frozenset(target for stream in self.streams.values() for target in stream.residency.via.values())
+
+    @cached_property
+    def _by_object(self) -> dict[str, str]:
+        return {stream.object: name for name, stream in self.streams.items() if stream.object is not None}
+
     def stream_of(self, kind: str) -> str | None:
         """The stream whose records the source calls so."""
-        return next((name for name, stream in self.streams.items() if stream.object == kind), None)
+        return self._by_object.get(kind)
 
     def stating(self) -> str | None:
         """The stream whose records are the subjects that others belong to."""

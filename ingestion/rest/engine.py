@@ -458,9 +458,7 @@ class Reading:
 
     def _remember(self, stream: str, value: Any) -> None:
         """Whose a record is that others refer to."""
-        if isinstance(value, Mapping) and any(
-            stream in other.residency.via.values() for other in self.connector.streams.values()
-        ):
+        if stream in self.connector.referred and isinstance(value, Mapping):
             key = reference(value)
             if key is not None:
                 self._owners[stream, key] = self.subject_of(stream, value)

@@ -125,8 +125,8 @@ class Lander:
     ) -> None:
         """``source`` names the contract whose tables are the streams.
 
-        ``account`` tells rows of several accounts apart, in ``_airbyte_meta``; ``omit`` are, a
-        stream, fields that are known and not wanted.
+        ``account`` tells rows of several accounts apart, in ``_airbyte_meta``; ``omit`` has for a stream the fields
+        that are known and not wanted.
         """
         tables = contracts.raw_tables(source)
         self.account = account

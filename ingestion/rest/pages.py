@@ -81,7 +81,7 @@ class Lists:
         try:
             return self._newer(stream, before, self._connector.pages_of(stream).size)
         except UnreadableError:
-            self._client.get(*_split(self._connector.probe))
+            self.check()
             how = self._connector.pages_of(stream)
             if how.window is None:
                 raise

@@ -183,9 +183,8 @@ class StripeReading(Reading):
             self._recent = {key: created for key, created in self._recent.items() if created >= back["created"]}
 
         def then(con: duckdb.DuckDBPyConnection) -> None:
-            if (
-                old and newest["created"] >= upto
-            ):  # what is older than the next run looks back need not be known any more
+            if old and newest["created"] >= upto:
+                # What is older than the next run looks back need not be known any more.
                 seen.forget(con, *self._told)
                 seen.add(con, *self._told, self._recent)
             else:

@@ -25,6 +25,7 @@ A, B = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-00000000
 JANE, JOHN, OTHER_JANE = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "123")
 EMAIL = "Jane.Canary-7f3a91@uncommon-domain-4c1d.example"
 CUSTOMER, CONTACT, CONTACT_OF_B = "cus_JaneCanary7f3a91", "9081726354", "9081726399"
+MERGED_CONTACT = "9081726301"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _random = random.Random(7)
 SECRETS = {
@@ -59,6 +60,12 @@ def sources() -> dict[tuple[str, str], list[dict[str, Any]]]:
     def comment(number: int, tenant_id: str, author: str, body: str) -> dict[str, Any]:
         return {"tenant_id": tenant_id, "id": _uuid(number), "task_id": _uuid(900), "author_id": author, "body": body,
                 "created_at": (NOW - timedelta(days=number % 3)).isoformat()}  # fmt: skip
+
+    def tied(holder: str, key: str, kind: str, other: str) -> Row:
+        contact, company = (key, other) if holder == "contacts" else (other, key)
+        return {"id": f"{holder}/{key}/{kind}/{other}/1", "holder": f"{holder}/{key}", "from_type": holder,
+                "to_type": kind, "contact_id": contact, "linked_company_id": company, "company_id": company,
+                "type_id": 1}  # fmt: skip
 
     event = {"object": {"id": CUSTOMER, "object": "customer", "email": EMAIL, "name": SECRETS["name"]}}
     return {
@@ -109,6 +116,15 @@ def sources() -> dict[tuple[str, str], list[dict[str, Any]]]:
              "properties_jobtitle": SECRETS["job"], "properties_associatedcompanyid": "1"},
             {"id": CONTACT_OF_B, "properties_email": EMAIL, "properties_lastname": "Jane",
              "properties_associatedcompanyid": "2"},
+        ],
+        ("hubspot", "associations"): [
+            tied("contacts", CONTACT, "companies", "1"),
+            tied("companies", "1", "contacts", CONTACT),
+            tied("contacts", CONTACT_OF_B, "companies", "2"),
+        ],
+        ("hubspot", "merges"): [
+            {"id": MERGED_CONTACT, "survivor_id": CONTACT, "object_type": "contacts", "company_id": "1",
+             "merged_contact_id": MERGED_CONTACT, "surviving_contact_id": CONTACT},
         ],
     }  # fmt: skip
 

@@ -25,6 +25,7 @@ from tests.privacy.support import (
     EMAIL,
     JANE,
     JOHN,
+    MERGED_CONTACT,
     OTHER_JANE,
     RECEIPT_KEY,
     SECRETS,
@@ -38,7 +39,7 @@ from tests.privacy.support import (
 from warehouse.failpoints import ERASURE_POINTS
 
 # What only this person's rows of tenant A hold; the address is another person's in tenant B as well.
-HERS = (JANE, CONTACT, *SECRETS.values())
+HERS = (JANE, CONTACT, MERGED_CONTACT, *SECRETS.values())
 
 
 @pytest.mark.parametrize("subject", [JANE, EMAIL.upper(), CUSTOMER, CONTACT])
@@ -88,6 +89,7 @@ def test_everybody_else_is_untouched(home: Home) -> None:
             home.query("select * from raw_hubspot.contacts where id = ?", CONTACT_OF_B),
             home.query("select * from raw_stripe.customers where id = 'cus_Beta'"),
             home.query("select * from raw_hubspot.companies order by id"),
+            home.query("select * from raw_hubspot.associations where contact_id = ?", CONTACT_OF_B),
             home.query("select tenant_id, email from snapshots.users where tenant_id = ?", B)[:1],
         ]
 
@@ -95,6 +97,16 @@ def test_everybody_else_is_untouched(home: Home) -> None:
     erase(home.rights(), tenant="alpha", subject=JANE)
     assert others() == before
     assert all(before)
+
+
+def test_an_id_that_a_source_gave_to_another_kind_of_record_too_is_somebody_elses(home: Home) -> None:
+    """HubSpot numbers owners and contacts apart from each other."""
+    home.sync({("hubspot", "owners"): [{"id": CONTACT, "email": "owner@vendor.example", "lastName": "Owner"}]})
+    erase(home.rights(), tenant="alpha", subject=JANE)
+    owners = [(CONTACT, "owner@vendor.example", "Owner")]
+    assert home.query('select id, email, "lastName" from raw_hubspot.owners') == owners
+    home.sync({("hubspot", "owners"): [{"id": CONTACT, "email": "owner@vendor.example", "lastName": "Owner"}]})
+    assert home.query('select id, email, "lastName" from raw_hubspot.owners') == owners
 
 
 def test_business_records_and_figures_stay_without_the_person(home: Home) -> None:

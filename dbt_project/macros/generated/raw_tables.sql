@@ -422,6 +422,8 @@ create table if not exists raw_hubspot.merges (
     "company_id" VARCHAR,
     "merged_company_id" VARCHAR,
     "surviving_company_id" VARCHAR,
+    "merged_contact_id" VARCHAR,
+    "surviving_contact_id" VARCHAR,
     "_airbyte_raw_id" VARCHAR,
     "_airbyte_extracted_at" TIMESTAMPTZ,
     "_airbyte_meta" JSON,

@@ -219,6 +219,8 @@
         source.company_id as company_id,
         source.merged_company_id as merged_company_id,
         source.surviving_company_id as surviving_company_id,
+        {{ pseudonymise('source.merged_contact_id') }} as merged_contact_id,
+        {{ pseudonymise('source.surviving_contact_id') }} as surviving_contact_id,
         source._ab_cdc_deleted_at is not null as is_deleted,
         {{ last_extracted('source', 'companies', 'tenants') }} as _extracted_at
     from source
