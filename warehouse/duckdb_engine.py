@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,9 @@ import duckdb
 from settings import TailraceError
 from warehouse.failpoints import failpoint
 from warehouse.lease import lease
+
+DEFER_COMPACTION = "set max_vacuum_tasks = 0"
+"""Leave holes, and row groups that are not full, to whoever writes next without haste: dbt, or ``compact``."""
 
 
 def quote(identifier: str) -> str:
@@ -49,6 +52,8 @@ class DuckDBWarehouse:
     def __init__(self, path: Path, *, vault_path: Path, memory_limit: str = "2GB") -> None:
         self._files = _Files(warehouse=path, vault=vault_path, lease=path.with_name("warehouse.lease"))
         self._memory_limit = memory_limit
+        self._left: object = None
+        self._epoch = 0
 
     @property
     def path(self) -> Path:
@@ -74,11 +79,28 @@ class DuckDBWarehouse:
         ``memory_limit`` stands in for the configured one, for a step that shares this process's memory with others.
         """
         with self.lease(purpose, on_wait=on_wait):
+            self.epoch()
             connection = self._connect(read_only=False, memory_limit=memory_limit)
             try:
                 yield connection
             finally:
                 connection.close()
+                self._left = self._stamps()
+
+    def epoch(self) -> int:
+        """A number that stays the same for as long as nobody but this object's ``writer`` writes the warehouse."""
+        if self._stamps() != self._left:
+            self._epoch, self._left = self._epoch + 1, self._stamps()
+        return self._epoch
+
+    def _stamps(self) -> list[tuple[int, int, int]]:
+        """What changes whenever the file or its log is written."""
+        stamps = []
+        for path in (self._files.warehouse, self._files.warehouse.with_name(self._files.warehouse.name + ".wal")):
+            with suppress(FileNotFoundError):
+                found = path.stat()
+                stamps.append((found.st_ino, found.st_mtime_ns, found.st_size))
+        return stamps
 
     def compact(self, *, on_wait: Callable[[str], None] | None = None) -> None:
         """Close the holes that deleted and replaced rows left; DuckDB does so when a writer closes the file."""

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from settings import TailraceError
 
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05
+"""Seconds between looks whether it is free: a reader is done in a moment, dbt is not."""
+
 
 @contextmanager
 def lease(
@@ -57,7 +60,7 @@ def holder(path: Path) -> str | None:
 
 def _acquire(descriptor: int, *, purpose: str, timeout: float, on_wait: Callable[[str], None] | None) -> None:
     deadline = time.monotonic() + timeout
-    told = False
+    told, pause = False, _FIRST_PAUSE
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,7 +72,8 @@ def _acquire(descriptor: int, *, purpose: str, timeout: float, on_wait: Callable
             if on_wait is not None and not told:
                 on_wait(f"{purpose} waits for {who}")
                 told = True
-            time.sleep(0.05)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _describe(descriptor: int) -> str:

@@ -18,10 +18,7 @@ create table if not exists tailrace.positions (
 
 def read(connection: duckdb.DuckDBPyConnection, source: str, stream: str) -> dict[str, Any] | None:
     """The stored position, or None before the first landing."""
-    known = connection.execute(
-        "select 1 from information_schema.tables where table_schema = 'tailrace' and table_name = 'positions'"
-    ).fetchone()
-    if known is None:
+    if not _exists(connection):
         return None
     row = connection.execute(
         "select position from tailrace.positions where source = ? and stream = ?", [source, stream]
@@ -59,13 +56,19 @@ def stamp(connection: duckdb.DuckDBPyConnection) -> datetime:
 
 def all_positions(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, dict[str, Any], str]]:
     """Every (source, stream, position, updated_at as ISO text), for status reports."""
-    known = connection.execute(
-        "select 1 from information_schema.tables where table_schema = 'tailrace' and table_name = 'positions'"
-    ).fetchone()
-    if known is None:
+    if not _exists(connection):
         return []
     rows = connection.execute(
         "select source, stream, position, strftime(updated_at, '%Y-%m-%dT%H:%M:%SZ') "
         "from tailrace.positions order by source, stream"
     ).fetchall()
     return [(source, stream, json.loads(position), stamp) for source, stream, position, stamp in rows]
+
+
+def _exists(connection: duckdb.DuckDBPyConnection) -> bool:
+    return bool(
+        connection.execute(
+            "select 1 from duckdb_tables() where database_name = current_database() "
+            "and schema_name = 'tailrace' and table_name = 'positions'"
+        ).fetchone()
+    )

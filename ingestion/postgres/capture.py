@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -28,6 +28,7 @@ from ingestion.postgres.checks import findings, require
 from ingestion.postgres.connection import Connection, connect, flush_all, flush_lsn, lsn_text
 from ingestion.postgres.drift import Drift
 from ingestion.postgres.position import Position
+from ingestion.postgres.reader import SlotCopy
 from ingestion.postgres.report import SyncReport
 from ingestion.postgres.slots import (
     Cluster,
@@ -48,7 +49,7 @@ from ingestion.postgres.stream import BATCH_MESSAGES, Stream
 from pii_policies import load_contracts
 from settings import Settings, TailraceError, postgres_problem
 from warehouse import DuckDBWarehouse, positions, transaction
-from warehouse.duckdb_engine import warehouse_problem
+from warehouse.duckdb_engine import DEFER_COMPACTION, warehouse_problem
 from warehouse.failpoints import failpoint
 
 Progress = Callable[[str], None]
@@ -131,6 +132,17 @@ def one_line(dsn: str, warehouse: DuckDBWarehouse) -> Iterator[None]:
         raise TailraceError(warehouse_problem(warehouse.path, error)) from None
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """What a pass begins with. It holds for the next one if the source's tables are the same, and the warehouse's
+    ``epoch``: nobody else wrote it meanwhile."""
+
+    published: list[SourceTable]
+    epoch: int
+    relations: list[SourceTable]
+    position: Position | None
+
+
 @dataclass(kw_only=True)
 class Capture:
     """One source database and the raw tables that it lands in."""
@@ -148,15 +160,28 @@ class Capture:
     resnapshot_if_lost: bool = False
     chunk_blocks: int = CHUNK_BLOCKS
     _report: SyncReport = field(init=False, repr=False)
+    _copy: SlotCopy = field(init=False, repr=False)
+    _prepared: _Prepared | None = field(init=False, repr=False, default=None)
     _aliases: Mapping[int, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._copy = SlotCopy(self.dsn, self.slot)
 
     def run(self) -> SyncReport:
         """One pass over a connection of its own."""
-        with one_line(self.dsn, self.warehouse), connect(self.dsn) as connection:
+        with one_line(self.dsn, self.warehouse), connect(self.dsn) as connection, closing(self):
             return self.step(connection)
 
+    def close(self) -> None:
+        """Let go of what a pass leaves open for the next one."""
+        self._copy.close()
+        self._prepared = None
+
     def step(self, connection: Connection) -> SyncReport:
-        """One pass: everything that committed at the source before it began is in raw when it ends."""
+        """One pass: everything that committed at the source before it began is in raw when it ends.
+
+        It leaves a session open for the next one: ``close`` when there is none, or when it failed.
+        """
         began = time.monotonic()
         self._report = SyncReport(self.database)
         with sole_reader(connection, self.slot, on_wait=self.progress):
@@ -169,7 +194,8 @@ class Capture:
         found = findings(connection, source, database=self.database, patterns=self.patterns, tables=self.tables)
         self._report.warnings += require(list(found))
         self._aliases = source.aliases
-        relations, position = self._prepare(discover(source, self.tables))
+        prepared = self._prepare(discover(source, self.tables))
+        relations, position = prepared.relations, prepared.position
         cluster = Cluster(source.server["system"], source.server["timeline"])
         if position is not None:
             position = self._continue(connection, cluster, position)
@@ -181,6 +207,7 @@ class Capture:
         upto, now = source_present(connection)
         self._stream(connection, position, relations, upto, now=now)
         self._finish(connection, position, upto, now)
+        self._prepared = replace(prepared, position=position)
 
     def _read(self, connection: Connection) -> Source:
         for _ in range(_READS):
@@ -190,19 +217,26 @@ class Capture:
                 )
         raise TailraceError(f"{self.database}: its tables keep being dropped; run the pass again when that is over")
 
-    def _writer(self, purpose: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return self.warehouse.writer(f"{purpose} of {self.database}", on_wait=self.progress)
+    @contextmanager
+    def _writer(self, purpose: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self.warehouse.writer(f"{purpose} of {self.database}", on_wait=self.progress) as con:
+            con.execute(DEFER_COMPACTION)
+            yield con
 
-    def _prepare(self, published: list[SourceTable]) -> tuple[list[SourceTable], Position | None]:
+    def _prepare(self, published: list[SourceTable]) -> _Prepared:
         """The relations with all that they land, raw tables that can hold it, and how far they have been landed."""
         self._report.unclassified = drift.unclassified(published)
+        last, self._prepared = self._prepared, None
+        if last is not None and last.published == published and last.epoch == self.warehouse.epoch():
+            return last
         with self._writer("raw tables") as con, transaction(con):
             present = {table.name: land.present_columns(con, table) for table in self.tables}
             relations = drift.landing(published, present)
             wanted = {table.name: table for table in self.tables} | {each.raw.name: each.raw for each in relations}
             for table in wanted.values():
                 land.ensure_table(con, table, retype=True)
-            return relations, Position.read(con, self.database)
+            position = Position.read(con, self.database)
+            return _Prepared(published, self.warehouse.epoch(), relations, position)
 
     # going on, or beginning
 
@@ -228,6 +262,7 @@ class Capture:
 
     def _start_over(self, connection: Connection, why: str) -> None:
         """Forget the position first: a slot without one is taken for a killed beginning's, and dropped."""
+        self._copy.close()
         self.progress(f"{self.database}: copying its tables anew ({why})")
         with self._writer("position") as con, transaction(con):
             Position.forget(con, self.database)
@@ -362,7 +397,8 @@ class Capture:
         )
         if position.lsn > snapshot.lsn:
             copies = [replace(relation, raw=snapshot.shadow(relation)) for relation in fresh]
-            self._stream_of(snapshot.slot, copies).run(snapshot.lsn, position.lsn)
+            with closing(SlotCopy(self.dsn, snapshot.slot)) as copy:
+                self._stream_of(copy, copies).run(snapshot.lsn, position.lsn)
         else:
             self._stream(connection, position, relations, snapshot.lsn)
             # Even where nothing was for us: what the copies show must not be landed again.
@@ -406,25 +442,26 @@ class Capture:
         if slot is not None and slot.confirmed < position.lsn:
             advance_slot(connection, self.slot, position.lsn)
 
-        def store(con: duckdb.DuckDBPyConnection, lsn: int) -> None:
-            reached = replace(position, lsn=lsn, restart=slot.restart if slot is not None else 0)
-            if now is not None and lsn >= upto:
-                reached.complete_lsn, reached.complete_until = lsn, now
-            reached.store(con, self.database)
-
-        def landed(lsn: int, applied: Applied) -> None:
-            position.lsn = lsn
+        def reach(position: Position, lsn: int) -> Position:
+            position.lsn, position.restart = lsn, slot.restart if slot is not None else 0
             if now is not None and lsn >= upto:
                 position.complete_lsn, position.complete_until = lsn, now
+            return position
+
+        def store(con: duckdb.DuckDBPyConnection, lsn: int) -> None:
+            reach(replace(position), lsn).store(con, self.database)
+
+        def landed(lsn: int, applied: Applied) -> None:
+            reach(position, lsn)
             self._count(applied)
             advance_slot(connection, self.slot, lsn)
 
-        stream = self._stream_of(self.slot, captured, lenient=lenient)
+        stream = self._stream_of(self._copy, captured, lenient=lenient)
         replace(stream, store=store, landed=landed).run(position.lsn, upto)
 
     def _stream_of(
         self,
-        slot: str,
+        copy: SlotCopy,
         relations: Sequence[SourceTable],
         *,
         lenient: Mapping[str, Sequence[str]] | None = None,
@@ -433,8 +470,7 @@ class Capture:
         again = lenient or {}
         return Stream(
             database=self.database,
-            dsn=self.dsn,
-            slot=slot,
+            copy=copy,
             publication=self.publication,
             warehouse=self.warehouse,
             targets={

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import Cursor
 
 from ingestion.land import RawColumn, RawTable
-from ingestion.postgres.connection import Connection
+from ingestion.postgres.connection import Connection, copies_prefix
 from ingestion.postgres.types import TEXT, binary_decodable
 
 # What depends on the version goes through to_jsonb: a column that an older server lacks is null, not an error.
@@ -29,7 +29,7 @@ select current_setting('server_version_num')::int as version, current_setting('w
         end as timeline,
     case when not pg_is_in_recovery() then (pg_current_wal_flush_lsn() - '0/0')::bigint end as flushed,
     current_setting('max_replication_slots')::int as slots_max,
-    (select count(*) from pg_replication_slots) as slots_used,
+    (select count(*) from pg_replication_slots where not starts_with(slot_name, %(copies)s)) as slots_used,
     current_setting('max_wal_senders')::int as senders_max,
     (select count(*) from pg_stat_get_wal_senders()) as senders_used,
     pg_size_bytes(current_setting('max_slot_wal_keep_size')) as keep_bytes,
@@ -286,7 +286,12 @@ def read_source(
     connection: Connection, *, publication: str, slot: str, patterns: Sequence[str], tables: Sequence[RawTable]
 ) -> Source:
     """The server, and the tables named as ``tables`` in schemas that match ``patterns``. One round trip."""
-    values = {"publication": publication, "slot": slot, "names": [table.name for table in tables]}
+    values = {
+        "publication": publication,
+        "slot": slot,
+        "copies": copies_prefix(),
+        "names": [table.name for table in tables],
+    }
     for left in reversed(range(_READINGS)):
         try:
             with connection.pipeline():

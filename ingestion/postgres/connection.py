@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,6 +59,11 @@ def flush_all(connection: Connection) -> None:
     unflushed = "select pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn()"
     if connection.execute(unflushed).fetchone() == (True,):
         connection.execute("select pg_logical_emit_message(true, 'tailrace', '')")
+
+
+def copies_prefix() -> str:
+    """How the names of this process's temporary copies of slots begin."""
+    return f"tailrace_tmp_{os.getpid()}_"
 
 
 def lsn_text(lsn: int) -> str:

@@ -1,7 +1,7 @@
 """Continuous capture: one pass after the other, as soon as a source has something new.
 
 Each pass is the bounded step that a scheduled run makes too, under the same locks: a run, an erasure or another
-follower may come in between. Between passes a follower holds nothing but a connection.
+follower may come in between. Between passes a follower holds two sessions, and in one of them a copy of the slot.
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ class Follower:
     def _look(self, followed: _Followed) -> SyncReport | None:
         if followed.connection is None:
             followed.connection = followed.stack.enter_context(connect(followed.capture.dsn))
+            followed.stack.callback(followed.capture.close)
         now = flush_lsn(followed.connection)
         if now == followed.seen and time.monotonic() - followed.passed < LOOK_ANEW_SECONDS:
             return None

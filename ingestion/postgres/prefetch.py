@@ -10,32 +10,34 @@ from typing import Self
 
 import pyarrow as pa
 
-from ingestion.postgres.reader import Reader, changes_query, open_reader, temporary_copy
-from settings import TailraceError, postgres_problem
+from ingestion.postgres.reader import Reader, SlotCopy, changes_query, reading
 
-_AHEAD = 24 * 1024 * 1024
+_AHEAD = 64 * 1024 * 1024
 """Bytes of messages that may wait to be landed."""
 _BATCH = 2 * 1024 * 1024
 """Bytes of messages that are decoded at once: what a processor's cache holds."""
 _SPOOL = 512 * 1024 * 1024
 """Bytes of messages that the server may have to keep on its disk for one call of the slot function."""
-_FIRST, _GROWTH, _MOST = 125_000, 2, 1_000_000
-"""Messages of the first call of the slot function, by how much each further one asks for more, and of the largest."""
+_LEAST, _SHARE, _MOST = 200_000, 3, 1_000_000
+"""Messages of a call of the slot function: these at least, one to so many that it passes over, and these at most.
+
+The server answers a call when it has decoded all of it, and passes over eight messages in the time of decoding one.
+Larger calls would leave the landing without work meanwhile, smaller ones the server passing over.
+"""
 
 
 class Prefetch:
     """Messages of one slot, of the transactions that committed after ``position`` up to ``upto``.
 
-    They are read from a temporary copy of the slot, so that the slot itself stays where it is whatever happens here.
-    The first call asks the server for few, ``messages`` at most: landing begins early. Each further call asks for more,
-    since each has to pass over what the calls before it read. Leaving the block ends the reading at once.
+    They are read from a copy of the slot, so that the slot itself stays where it is whatever happens here. The first
+    call asks the server for few, ``messages`` at most: landing begins early. Further calls ask for more, since each has
+    to pass over what the calls before it read. Leaving the block ends the reading at once.
     """
 
     def __init__(
-        self, dsn: str, slot: str, *, position: int, upto: int, publication: str, binary: bool, messages: int
+        self, copy: SlotCopy, *, position: int, upto: int, publication: str, binary: bool, messages: int
     ) -> None:
-        self._dsn = dsn
-        self._slot = slot
+        self._copy = copy
         self._position = position
         self._query = partial(changes_query, upto=upto, publication=publication, binary=binary)
         self._messages = messages
@@ -45,7 +47,7 @@ class Prefetch:
         self._done = self._stopped = False
         self._error: BaseException | None = None
         self._reader: Reader | None = None
-        self._thread = threading.Thread(target=self._run, name=f"prefetch of {slot}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -99,26 +101,21 @@ class Prefetch:
 
     def _run(self) -> None:
         try:
-            with open_reader(self._dsn) as reader:
+            with reading(self._copy.dsn):
+                reader, name = self._copy.open(self._position)
                 with self._changed:
                     self._reader = reader
-                try:
-                    self._read(reader)
-                finally:
-                    with self._changed:
-                        self._reader = None  # what is being closed cannot be cancelled
-        except OSError as error:  # in the middle of a result
-            self._error = TailraceError(postgres_problem(self._dsn, error))
+                self._read(reader, name)
         except BaseException as error:
             self._error = error
         finally:
             with self._changed:
+                self._reader = None
                 self._done = True
                 self._changed.notify_all()
 
-    def _read(self, reader: Reader) -> None:
-        copy = temporary_copy(reader, self._slot, self._position)
-        limit = min(_FIRST, self._messages)
+    def _read(self, reader: Reader, copy: str) -> None:
+        limit, passed = min(_LEAST, self._messages), 0
         while not self._stopped:
             count = size = 0
             with reader.batches(self._query(copy, limit=limit), batch_bytes=_BATCH) as batches:
@@ -128,4 +125,5 @@ class Prefetch:
                         return
             if count < limit:
                 return
-            limit = min(limit * _GROWTH, _MOST, max(1, _SPOOL * count // size))
+            passed += count
+            limit = min(max(_LEAST, passed // _SHARE), _MOST, max(1, _SPOOL * count // size))

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from adbc_driver_postgresql import StatementOptions
 from ingestion import land
 from ingestion.land import RawColumn
 from ingestion.postgres.catalog import SourceTable
-from ingestion.postgres.connection import SESSION, literal, lsn_text
+from ingestion.postgres.connection import SESSION, copies_prefix, literal, lsn_text
 from ingestion.postgres.types import DATE, JSON, NUMERIC, OID, TIMESTAMP, TIMESTAMPTZ, as_text, copied_as
 from settings import TailraceError, postgres_problem
 from warehouse import quote
@@ -78,22 +77,58 @@ def open_snapshot(dsn: str, snapshot: str) -> Iterator[Reader]:
 
 @contextmanager
 def _session(dsn: str, *, autocommit: bool) -> Iterator[Reader]:
+    with reading(dsn), adbc.connect(dsn, autocommit=autocommit) as connection:
+        reader = Reader(connection)
+        for name, value in SESSION.items():
+            reader.run(f"set {name} = {literal(value)}")
+        yield reader
+
+
+@contextmanager
+def reading(dsn: str) -> Iterator[None]:
+    """The driver's failures as one line; in the middle of a result it raises an OSError."""
     try:
-        with adbc.connect(dsn, autocommit=autocommit) as connection:
-            reader = Reader(connection)
-            for name, value in SESSION.items():
-                reader.run(f"set {name} = {literal(value)}")
-            yield reader
-    except adbc.Error as error:
+        yield
+    except (adbc.Error, OSError) as error:
         raise TailraceError(postgres_problem(dsn, error)) from None
 
 
-def temporary_copy(reader: Reader, slot: str, position: int) -> str:
-    """A copy of the durable slot, which can be consumed at linear cost while the durable one stays where it is.
+class SlotCopy:
+    """A temporary copy of a durable slot, in a session of its own.
 
-    It begins at ``position``, should the durable one lag behind it.
+    It can be consumed at linear cost while the durable one stays where it is. Who reads small changes one after the
+    other keeps it: to open a session and to copy a slot take longer than they do. Used by one thread at a time.
     """
-    copy = f"tailrace_tmp_{os.getpid()}_{secrets.token_hex(4)}"
+
+    def __init__(self, dsn: str, slot: str) -> None:
+        self.dsn, self._slot = dsn, slot
+        self._stack = ExitStack()
+        self._reader: Reader | None = None
+        self._name = ""
+        self._position: int | None = None
+
+    def open(self, position: int) -> tuple[Reader, str]:
+        """The session and the name of the copy, which stands at ``position``: the one that was left there, or anew."""
+        if self._reader is None or self._position != position:
+            self.close()
+            self._reader = self._stack.enter_context(open_reader(self.dsn))
+            self._name = _temporary_copy(self._reader, self._slot, position)
+        self._position = None  # from here on it is somewhere, until told where it was left
+        return self._reader, self._name
+
+    def left_at(self, position: int) -> None:
+        """All that the copy was asked for is landed: whoever goes on from ``position`` may go on with it."""
+        self._position = position
+
+    def close(self) -> None:
+        """End the session, and the copy with it. It may be opened again."""
+        self._reader, self._position = None, None
+        self._stack.close()
+
+
+def _temporary_copy(reader: Reader, slot: str, position: int) -> str:
+    """The name of a copy that begins at ``position``, should the durable slot lag behind it."""
+    copy = copies_prefix() + secrets.token_hex(4)
     reader.value(
         f"select slot_name::text from pg_copy_logical_replication_slot({literal(slot)}, {literal(copy)}, true)"
     )

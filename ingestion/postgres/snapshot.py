@@ -48,6 +48,7 @@ from ingestion.postgres.copied import Copied, Range, joined, whole
 from ingestion.postgres.reader import BATCH_BYTES, Blocks, Reader, copy_query, landed_value, open_snapshot
 from settings import TailraceError
 from warehouse import DuckDBWarehouse, positions, quote, transaction
+from warehouse.duckdb_engine import DEFER_COMPACTION
 from warehouse.failpoints import failpoint
 
 CHUNK_BLOCKS = 8192
@@ -61,7 +62,7 @@ _NEWS_SECONDS = 3.0
 # For the bulk of a copy. What a later merge rewrites is compressed as everything else is.
 _TUNING = (
     "set disabled_compression_methods = 'dict_fsst'",  # costs twice what all else of the landing does
-    "set max_vacuum_tasks = 0",  # each chunk ends with a row group that is not full; merging them would write all anew
+    DEFER_COMPACTION,  # each chunk ends with a row group that is not full; merging them would write all anew
     "set memory_limit = '256MB'",  # all of it spills
 )
 
@@ -400,8 +401,9 @@ class Snapshot:
         if not work:
             return
         with ExitStack() as stack:
-            sessions = range(min(self.workers, len(work)))
-            readers = [stack.enter_context(open_snapshot(self.dsn, self.name)) for _ in sessions]
+            sessions = [open_snapshot(self.dsn, self.name) for _ in range(min(self.workers, len(work)))]
+            with ThreadPoolExecutor(len(sessions)) as pool:  # the driver looks at every type before it lets go
+                readers = list(pool.map(stack.enter_context, sessions))
             while work:
                 with self.warehouse.writer(f"copy of {self.database}", on_wait=self.progress) as con:
                     for setting in _TUNING:

@@ -12,9 +12,11 @@ import duckdb
 from ingestion.postgres.apply import Applied, Applier, Target
 from ingestion.postgres.pgoutput import Decoder
 from ingestion.postgres.prefetch import Prefetch
+from ingestion.postgres.reader import SlotCopy
 from ingestion.postgres.slots import IDLE_WAL
 from ingestion.postgres.values import NeedsTextError
 from warehouse import DuckDBWarehouse, positions, transaction
+from warehouse.duckdb_engine import DEFER_COMPACTION
 from warehouse.failpoints import failpoint
 
 BATCH_MESSAGES = 1_000_000
@@ -25,8 +27,7 @@ _MEMORY = "160MB"
 _SETTINGS = (
     # Several threads leave unfilled row groups each, which are written twice; the server decodes with one, too.
     "set threads = 1",
-    # Rows that were replaced leave holes. Whoever writes next without haste closes them: dbt, or a follower in a while.
-    "set max_vacuum_tasks = 0",
+    DEFER_COMPACTION,
     # It compresses strings that hardly repeat, and takes as long as all the rest of the landing does.
     "set disabled_compression_methods = 'dict_fsst'",
     "set checkpoint_threshold = '256MB'",  # the end of the turn is a checkpoint
@@ -37,15 +38,15 @@ _SETTINGS = (
 class Stream:
     """What is read, where it lands, and who is told.
 
-    ``targets`` are by the OID of the relation, whatever it is called when a row is written; a relation that is not
-    among them is passed over. ``binary`` tells whether all that lands decodes from its binary form; ``aliases``: see
-    ``Decoder``. ``store`` writes the position that a batch reaches, in the batch's transaction; ``landed`` is called
-    after the commits of one turn as the warehouse's writer, with what they landed together.
+    ``copy`` is of the slot that stands at the position. ``targets`` are by the OID of the relation, whatever it is
+    called when a row is written; a relation that is not among them is passed over. ``binary`` tells whether all that
+    lands decodes from its binary form; ``aliases``: see ``Decoder``. ``store`` writes the position that a batch
+    reaches, in the batch's transaction; ``landed`` is called after the commits of one turn as the warehouse's writer,
+    with what they landed together.
     """
 
     database: str
-    dsn: str
-    slot: str
+    copy: SlotCopy
     publication: str
     warehouse: DuckDBWarehouse
     targets: Mapping[int, Target]
@@ -69,8 +70,7 @@ class Stream:
 
     def _run(self, upto: int, *, binary: bool) -> None:
         with Prefetch(
-            self.dsn,
-            self.slot,
+            self.copy,
             position=self._position,
             upto=upto,
             publication=self.publication,
@@ -84,6 +84,7 @@ class Stream:
                 source.wait()
             if upto - self._position >= IDLE_WAL:
                 self._turn(decoder, source, upto)
+        self.copy.left_at(self._position)
 
     def _raw_types(self, relation: int) -> Mapping[str, str]:
         target = self.targets.get(relation)

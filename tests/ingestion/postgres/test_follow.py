@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from ingestion.postgres import Follower, follow
+from ingestion.postgres.connection import copies_prefix
+from ingestion.postgres.position import Position
 from settings import TailraceError
+from warehouse import open_warehouse, transaction
 
 TENANT = "00000000-0000-0000-0000-000000000001"
 _CHILD = """
@@ -162,6 +165,42 @@ def test_passes_of_others_take_turns_with_a_follower(product: Any) -> None:
             product.sync()
             assert live(product) == number + 10
     product.assert_equal()
+
+
+def test_one_copy_of_a_slot_lasts_from_pass_to_pass_and_goes_with_the_follower(product: Any) -> None:
+    query = (
+        "select slot_name::text from pg_replication_slots "
+        f"where database = current_database() and starts_with(slot_name, '{copies_prefix()}')"
+    )
+
+    def copies() -> list[Any]:
+        return product.run(product.shared, query)
+
+    with Follower(product.settings, product.warehouse, tables=product.tables) as follower:
+        seen = []
+        for number in range(5):
+            add(product, "app", number, number)
+            follower.step()
+            seen.append(copies())
+        assert len(seen[1]) == 1
+        assert seen[1:] == [seen[1]] * 4
+    eventually(lambda: copies() == [])
+    product.assert_equal()
+
+
+def test_what_another_writer_did_to_the_warehouse_between_two_passes_counts(product: Any) -> None:
+    add(product, "app", 1, 5)
+    other = open_warehouse(product.settings)
+    with Follower(product.settings, product.warehouse, tables=product.tables) as follower:
+        while follower.step():
+            pass
+        with other.writer("a test") as con, transaction(con):
+            Position.forget(con, product.shared)
+            con.execute("drop table raw_app.items")
+        add(product, "app", 6, 6)
+        (report,) = [each for each in follower.step() if each.database == product.shared]
+        assert report.snapshotted == 6
+    assert live(product) == 6
 
 
 def test_schemas_and_databases_that_appear_are_picked_up(product: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many portions, calls and waits, as a stream a thousand times larger has."""
     monkeypatch.setattr(apply, "_PORTION", 200_000)
     monkeypatch.setattr(prefetch, "_AHEAD", 100_000)
-    monkeypatch.setattr(prefetch, "_FIRST", 100)
+    monkeypatch.setattr(prefetch, "_LEAST", 100)
 
 
 @pytest.mark.usefixtures("small_portions")
