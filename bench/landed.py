@@ -164,9 +164,9 @@ def land_history(con: duckdb.DuckDBPyConnection, *, events: int, tenants: int = 
     """All raw tables, with ``events`` usage events in all; the vault that ``con`` has attached gets its keys."""
     contracts = load_contracts()
     with transaction(con):
-        for table in contracts.tables():
-            if table.derived_from is None:
-                ensure_table(con, raw_table(table))
+        for contract in contracts.tables():
+            if contract.derived_from is None:
+                ensure_table(con, raw_table(contract))
     for statement in (each.format(**_GIVEN) for each in _DIRECTORY):
         given = {"first_day": FIRST_DAY, "tenants": tenants}
         con.execute(statement, {name: value for name, value in given.items() if f"${name}" in statement})
