@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EMULATOR := .venv-emulator/bin/snowduck
 
 # Compiled modules are kept: without them every start is about twice as slow.
 unexport PYTHONDONTWRITEBYTECODE
@@ -78,6 +79,15 @@ test-ledger: $(STAMP) ## the sample company at twenty seeds, landed in two runs,
 test-browser: $(STAMP) ## the dashboard as a person uses it, in the headless Chromium of the system
 	@$(BIN)/python -m pytest tests/browser -m browser
 
+test-snowflake: $(STAMP) $(EMULATOR) ## the project built twice on a Snowflake emulator, every mart held against DuckDB's row for row
+	@PYTHONPATH=. $(BIN)/python -W ignore -m tests.on_snowflake --emulator $(EMULATOR)
+
+# It wants other versions of what the project has, so it has an environment of its own.
+$(EMULATOR): $(STAMP)
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(@D)/..
+	@$(BIN)/uv pip install --quiet --system-certs --python $(@D)/python 'snowduck[server]==0.3.0' 'sqlglot[c]<30.23' 'duckdb<2'
+	@touch $@
+
 lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts, compiled artefacts and the privacy proof
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -103,6 +113,18 @@ bench-dashboard: $(STAMP) ## how soon the dashboard shows figures, after make de
 
 bench-api: $(STAMP) ## the read API under an open loop of 300 to 2,000 requests/s, 10 M rows (ROWS, SOAK=900 for a soak)
 	@$(BIN)/python -m bench.serving_api $(if $(ROWS),--rows $(ROWS)) $(if $(SOAK),--soak $(SOAK))
+
+bench-marts: $(STAMP) ## the marts of 100 M usage events built whole, and one more day on them (EVENTS, ROUNDS)
+	@$(BIN)/python -m bench.marts $(if $(EVENTS),--events $(EVENTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) && $(BIN)/python -m bench.report
+
+docs: $(STAMP) ## the site of every model, column and its lineage, one file: .tailrace/docs/index.html
+	@mkdir -p .tailrace/docs
+	@cd dbt_project && export TAILRACE_WAREHOUSE_PATH=../.tailrace/docs/empty.duckdb \
+		&& ../$(BIN)/dbt --quiet --no-version-check run --empty --target ci --target-path ../.tailrace/docs/target \
+			--log-path ../.tailrace/docs \
+		&& ../$(BIN)/dbt --quiet --no-version-check docs generate --static --target ci \
+			--target-path ../.tailrace/docs/target --log-path ../.tailrace/docs
+	@mv .tailrace/docs/target/static_index.html .tailrace/docs/index.html && echo "open .tailrace/docs/index.html"
 
 format: $(STAMP) ## format Python and SQL
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

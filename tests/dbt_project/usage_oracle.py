@@ -55,6 +55,7 @@ class Product:
             standing = sorted(key for key, row in rows.items() if not row["_deleted"])
             for key in self.rng.sample(standing, len(standing) // 20):
                 self.rng.choice([self._delete, self._update])(table, key)
+            self.changed[table] |= set(self.rng.sample(sorted(rows), len(rows) // 30))  # landed again as they are
 
     def delete_day(self, tenant: str, day: date) -> None:
         """Everything a tenant did on a day is deleted."""
@@ -110,8 +111,10 @@ class Product:
         row = self.rows[table][key]
         if table == "workflow_runs":
             row["status"] = self.rng.choice(["succeeded", "failed"])
-        elif table == "tasks" and row["completed_at"] is None:
-            row |= {"status": "done", "completed_at": row["created_at"] + timedelta(hours=self.rng.randrange(48))}
+        elif table == "tasks" and row["completed_at"] is not None and self.rng.random() < 0.3:
+            row |= {"status": "open", "completed_at": None}
+        elif table == "tasks":  # for the first time, or anew on another day
+            row |= {"status": "done", "completed_at": row["created_at"] + timedelta(hours=self.rng.randrange(480))}
         self.changed[table].add(key)
 
     def _delete(self, table: str, key: str) -> None:
