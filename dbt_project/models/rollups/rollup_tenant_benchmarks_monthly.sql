@@ -31,6 +31,7 @@ final as (
         peers_upper_quartile as p75,
         cast({{ integer_divide('others', '10') }} * 10 as bigint) as peers
     from counted
+    where others >= {{ k_anonymity() }}
 
 )
 
