@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EMULATOR := .venv-emulator/bin/snowduck
 
 # Compiled modules are kept: without them every start is about twice as slow.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,10 +14,12 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export GX_ANALYTICS_ENABLED := false
 
 DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED)) $(if $(REGION),--region $(REGION))
+# Under the Elastic License 2.0: installed to be tested against, no part of the project.
+AIRBYTE_CONNECTORS = stripe==5.14.1
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-soak test-deployment test-canaries test-rights test-serving test-ledger lint bench-cdc bench-sources bench-redact bench-serving format compile lock clean
+.PHONY: $(shell awk -F ':.*## ' '/^[a-z-]+:.*## / { print $$1 }' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,11 +47,21 @@ test: $(STAMP) lint ## lint, then the whole test suite; no credentials, no netwo
 test-postgres: $(STAMP) ## the capture suite on every PostgreSQL that is present: 15 (if installed), 16, 18 (VERSIONS=15,16, MARK=operations; TAILRACE_TEST_SEEDS=200 for more)
 	@PYTHONPATH=. $(BIN)/python tests/on_every_postgres.py $(if $(VERSIONS),--versions $(VERSIONS)) $(if $(MARK),-m $(MARK))
 
-test-soak: $(STAMP) ## ten weeks of a source's life under faults, with an outage (TAILRACE_TEST_SEEDS=7 for another life)
+test-soak: $(STAMP) ## ten weeks of each API source's life under faults, with an outage (TAILRACE_TEST_SEEDS=7 for another life)
 	@PYTHONPATH=. $(BIN)/python -m pytest tests/ingestion -q -m soak
+
+test-airbyte-connectors: $(STAMP) ## Airbyte's published connectors, each installed in .airbyte, and ours give the same staging rows
+	@for connector in $(AIRBYTE_CONNECTORS); do \
+		home=.airbyte/$${connector%%==*}; test -x $$home/bin/source-$${connector%%==*} && continue; \
+		$(BIN)/uv venv --quiet --allow-existing --python 3.11 $$home && \
+		$(BIN)/uv pip install --quiet --system-certs --python $$home/bin/python airbyte-source-$$connector || exit 1; done
+	@TAILRACE_AIRBYTE_CONNECTORS=.airbyte $(BIN)/python -m pytest tests/airbyte_connectors -m airbyte
 
 test-canaries: $(STAMP) ## unique personal values in every personal column, a whole run, then every byte outside raw searched
 	@$(BIN)/python -W ignore -m tests.canaries
+
+test-isolation: $(STAMP) ## every way a tenant may try to learn of another: SQL, PgBouncer, API, files, dashboard (FLAGS=--json)
+	@$(BIN)/python -W ignore -m tests.isolation $(FLAGS)
 
 test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off; Salesforce on its worst days
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m operations tests/end_to_end/test_bad_days.py \
@@ -62,6 +75,18 @@ test-serving: $(STAMP) ## publishing with Postgres killed, and readers through a
 
 test-ledger: $(STAMP) ## the sample company at twenty seeds, landed in two runs, marts against its own books (TAILRACE_TEST_SEEDS=57-57)
 	@$(BIN)/python -m pytest -n 2 -m ledger tests/end_to_end/test_ledger.py
+
+test-browser: $(STAMP) ## the dashboard as a person uses it, in the headless Chromium of the system
+	@$(BIN)/python -m pytest tests/browser -m browser
+
+test-snowflake: $(STAMP) $(EMULATOR) ## the project built twice on a Snowflake emulator, every mart held against DuckDB's row for row
+	@PYTHONPATH=. $(BIN)/python -W ignore -m tests.on_snowflake --emulator $(EMULATOR)
+
+# It wants other versions of what the project has, so it has an environment of its own.
+$(EMULATOR): $(STAMP)
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(@D)/..
+	@$(BIN)/uv pip install --quiet --system-certs --python $(@D)/python 'snowduck[server]==0.3.0' 'sqlglot[c]<30.23' 'duckdb<2'
+	@touch $@
 
 lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts, compiled artefacts and the privacy proof
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -82,6 +107,24 @@ bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 
 
 bench-serving: $(STAMP) ## publishing rollups beside raw COPY, and reading them meanwhile (ROWS, ROUNDS, ONLY=key,key)
 	@$(BIN)/python -m bench.serving $(BENCH_FLAGS)
+
+bench-dashboard: $(STAMP) ## how soon the dashboard shows figures, after make demo (ROUNDS; PICTURES=1 takes the docs' pictures anew)
+	@$(BIN)/python -m bench.dashboard $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PICTURES),--pictures)
+
+bench-api: $(STAMP) ## the read API under an open loop of 300 to 2,000 requests/s, 10 M rows (ROWS, SOAK=900 for a soak)
+	@$(BIN)/python -m bench.serving_api $(if $(ROWS),--rows $(ROWS)) $(if $(SOAK),--soak $(SOAK))
+
+bench-marts: $(STAMP) ## the marts of 100 M usage events built whole, and one more day on them (EVENTS, ROUNDS)
+	@$(BIN)/python -m bench.marts $(if $(EVENTS),--events $(EVENTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) && $(BIN)/python -m bench.report
+
+docs: $(STAMP) ## the site of every model, column and its lineage, one file: .tailrace/docs/index.html
+	@mkdir -p .tailrace/docs
+	@cd dbt_project && export TAILRACE_WAREHOUSE_PATH=../.tailrace/docs/empty.duckdb \
+		&& ../$(BIN)/dbt --quiet --no-version-check run --empty --target ci --target-path ../.tailrace/docs/target \
+			--log-path ../.tailrace/docs \
+		&& ../$(BIN)/dbt --quiet --no-version-check docs generate --static --target ci \
+			--target-path ../.tailrace/docs/target --log-path ../.tailrace/docs
+	@mv .tailrace/docs/target/static_index.html .tailrace/docs/index.html && echo "open .tailrace/docs/index.html"
 
 format: $(STAMP) ## format Python and SQL
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

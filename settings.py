@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 Region = Literal["us", "eu"]
@@ -171,6 +171,25 @@ class Serving(_Section):
     jwks: str = "{state_dir}/demo/jwks.json"
     issuer: str = "tailrace-demo"
     audience: str = "tailrace"
+    embed_origins: tuple[str, ...] = ()
+    """origins (https://app.example.com) whose pages may frame the dashboard and ask the API; none by default"""
+    requests_per_second: float = Field(default=20.0, gt=0)
+    """of one tenant in the long run; the bucket holds ``request_burst``"""
+    request_burst: int = Field(default=100, ge=1)
+    connections: int = Field(default=4, ge=1)
+    """to the shared database, of each worker process of the read API"""
+    prepared_statements: bool = True
+    """false behind a transaction pooler that does not know them (PgBouncer before 1.21)"""
+
+    @field_validator("embed_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?", origin):
+                raise PydanticCustomError(
+                    "origin", "{origin} is not an origin; write https://app.example.com", {"origin": origin}
+                )
+        return origins
 
 
 class Dagster(_Section):

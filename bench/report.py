@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs" / "performance.md"
 RESULTS = Path(__file__).parent / "results"
-BEGIN, END = "<!-- figures of bench-cdc: made by `python -m bench.report` -->", "<!-- end of figures -->"
+BEGIN = {kind: f"<!-- figures of bench-{kind}: made by `python -m bench.report` -->" for kind in ("cdc", "marts")}
+END = "<!-- end of figures -->"
 GOAL_ROWS = 1_000_000
 Result = dict[str, Any]
 
@@ -37,6 +39,13 @@ GOALS: dict[str, tuple[str, str, float | None]] = {
     "visible_p95_ms": ("commit to visible in raw, p95", "ms", 250),
 }
 """Key → (what it is, unit, the most that it should be)."""
+GOAL_EVENTS = 100_000_000
+MARTS_GOALS: dict[str, tuple[str, str, float | None]] = {
+    "full_build_s": ("everything built from nothing, 100 M events", "s", 900),
+    "peak_rss_mb": ("peak memory of that build", "MB", 12_288),
+    "increment_100m_over_10m": ("one more day on 100 M events, over 10 M", "x", 1.3),
+}
+_SLOWEST = 25  # of the nodes, that the page lists
 
 
 def result(bench: Bench, figures: Figures, *, conditions: Result, seconds: float) -> Result:
@@ -72,16 +81,17 @@ def versions() -> dict[str, str]:
     return {"tailrace": told.stdout.strip() or version("tailrace"), "python": platform.python_version(), **found}
 
 
-def write(result: Result, folder: Path, *, today: date) -> Path:
+def write(result: Result, folder: Path, *, today: date, kind: str = "cdc") -> Path:
     """A later run of the same day replaces the earlier one."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"cdc-{today.isoformat()}.json"
+    path = folder / f"{kind}-{today.isoformat()}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     return path
 
 
-def newest(folder: Path = RESULTS) -> Path:
-    return max(folder.glob("cdc-*.json"))
+def newest(kind: str = "cdc", folder: Path = RESULTS) -> Path | None:
+    """The last results of a kind; None before the first."""
+    return max(folder.glob(f"{kind}-*.json"), default=None)
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -90,29 +100,69 @@ def number(value: float | None, unit: str = "") -> str:
     return f"{value:.2f}{unit}" if unit in ("", "x") else f"{value:,.0f} {unit}"
 
 
-def plain_table(result: Result) -> str:
+def plain_table(result: Result, goals: Mapping[str, tuple[str, str, float | None]] = GOALS) -> str:
     lines = [f"{'figure':<58}{'measured':>12}{'at most':>12}"]
-    for key, (what, unit, goal) in GOALS.items():
+    for key, (what, unit, goal) in goals.items():
         limit = "" if goal is None else number(goal, unit)
         lines.append(f"{what.replace('`', ''):<58}{number(result[key], unit):>12}{limit:>12}")
     return "\n".join(lines)
 
 
-def section(path: Path) -> str:
+def section(kind: str, path: Path | None) -> str:
     """The part of the page that a results file decides."""
-    result: Result = json.loads(path.read_text())
+    if path is None:
+        return "Not measured yet."
+    return {"cdc": _cdc_section, "marts": _marts_section}[kind](path, json.loads(path.read_text()))
+
+
+def _conditions(result: Result) -> str:
+    return f"{result['machine']}. {', '.join(f'{name} {each}' for name, each in result['versions'].items())}."
+
+
+def _figures(result: Result, goals: Mapping[str, tuple[str, str, float | None]]) -> list[str]:
+    lines = ["| figure | key | measured | goal |", "|---|---|---|---|"]
+    for key, (what, unit, goal) in goals.items():
+        limit = "" if goal is None else f"≤ {number(goal, unit)}"
+        lines.append(f"| {what} | `{key}` | {number(result[key], unit)} | {limit} |")
+    return lines
+
+
+def _marts_section(path: Path, result: Result) -> str:
+    reduced = "" if result["events"] == GOAL_EVENTS else "**A reduced run: the goals are set for 100 M events.** "
+    increments = {
+        name: ", ".join(f"{each:g}" for each in seconds) for name, seconds in result["increment_seconds"].items()
+    }
+    nodes = sorted(result["nodes"].items(), key=lambda each: -each[1]["full_s"] - each[1]["increment_s"])
+    lines = [
+        f"{reduced}From `bench/results/{path.name}`: {result['events']:,} usage events where the table says 100 M, a "
+        f"tenth where it says 10 M, {result['tenants']:,} tenants, {result['days']} days; DuckDB's memory limit "
+        f"{result['memory_limit']}. {_conditions(result)}",
+        "",
+        *_figures(result, MARTS_GOALS),
+        "",
+        f"One more day took {increments['whole']} s on the whole history and {increments['tenth']} s on a tenth of it; "
+        f"the sum over models and tests alone is {result['nodes_100m_over_10m']:.2f}x. The {_SLOWEST} slowest nodes:",
+        "",
+        "| node | rows | whole build, s | one more day, s | one more day on a tenth, s |",
+        "|---|---|---|---|---|",
+    ]
+    for name, node in nodes[:_SLOWEST]:
+        rows = "" if node["rows"] is None else f"{node['rows']:,}"
+        lines.append(
+            f"| `{name.split('.')[1]}` | {rows} | {node['full_s']:.2f} | {node['increment_s']:.2f} | "
+            f"{node['increment_tenth_s']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _cdc_section(path: Path, result: Result) -> str:
     reduced = "" if result["rows"] == GOAL_ROWS else "**A reduced run: the goals are set for 1 M rows.** "
     lines = [
         f"{reduced}From `bench/results/{path.name}`: {result['rows']:,} rows where the table says 1 M, medians of "
-        f"{result['rounds']} rounds, {result['seconds']['total'] / 60:.0f} minutes. {result['machine']}. "
-        f"{', '.join(f'{name} {each}' for name, each in result['versions'].items())}.",
+        f"{result['rounds']} rounds, {result['seconds']['total'] / 60:.0f} minutes. {_conditions(result)}",
         "",
-        "| figure | key | measured | goal |",
-        "|---|---|---|---|",
+        *_figures(result, GOALS),
     ]
-    for key, (what, unit, goal) in GOALS.items():
-        limit = "" if goal is None else f"≤ {number(goal, unit)}"
-        lines.append(f"| {what} | `{key}` | {number(result[key], unit)} | {limit} |")
     lines += ["", "| scenario | contender | median seconds | each round |", "|---|---|---|---|"]
     for scenario, contenders in result["seconds"].items():
         if scenario == "total":
@@ -123,14 +173,22 @@ def section(path: Path) -> str:
     return "\n".join(lines)
 
 
-def page_with(text: str, section: str) -> str:
-    """The page with the section between its markers."""
-    before, begin, rest = text.partition(BEGIN)
+def page_with(text: str, kind: str, section: str) -> str:
+    """The page with the section of a bench between its markers."""
+    before, begin, rest = text.partition(BEGIN[kind])
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise SystemExit(f"{PAGE}: the markers `{BEGIN}` and `{END}` are missing; put them back")
-    return f"{before}{BEGIN}\n\n{section}\n\n{END}{after}"
+        raise SystemExit(f"{PAGE}: the markers `{BEGIN[kind]}` and `{END}` are missing; put them back")
+    return f"{before}{BEGIN[kind]}\n\n{section}\n\n{END}{after}"
+
+
+def current() -> str:
+    """The page as the newest results of every bench make it."""
+    text = PAGE.read_text()
+    for kind in BEGIN:
+        text = page_with(text, kind, section(kind, newest(kind)))
+    return text
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page_with(PAGE.read_text(), section(newest())))
+    PAGE.write_text(current())

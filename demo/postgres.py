@@ -178,7 +178,7 @@ class EmbeddedPostgres:
         try:
             made = subprocess.run(
                 [
-                    *self._as_user(),
+                    *unprivileged(),
                     str(self._binaries / "initdb"),
                     f"--pgdata={self.data}",
                     f"--username={SUPERUSER}",
@@ -213,7 +213,7 @@ class EmbeddedPostgres:
     def _control(self, action: str, *options: str) -> subprocess.CompletedProcess[bytes]:
         # Output goes to the log: pg_ctl's child keeps the descriptors, and a pipe would never close.
         return subprocess.run(
-            [*self._as_user(), str(self._binaries / "pg_ctl"), action, f"--pgdata={self.data}", *options],
+            [*unprivileged(), str(self._binaries / "pg_ctl"), action, f"--pgdata={self.data}", *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -221,14 +221,16 @@ class EmbeddedPostgres:
             cwd="/",
         )
 
-    def _as_user(self) -> list[str]:
-        if os.geteuid() != 0:
-            return []
-        drop = shutil.which("setpriv")
-        if drop is None:
-            raise TailraceError("PostgreSQL does not run as root and `setpriv` is missing; run as another user")
-        identity = [f"--reuid={_RUN_AS}", "--regid=nogroup", "--clear-groups"]
-        return [drop, *identity, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+
+def unprivileged() -> list[str]:
+    """What to put before a command that refuses root, so that it runs as ``nobody``; nothing for any other user."""
+    if os.geteuid() != 0:
+        return []
+    drop = shutil.which("setpriv")
+    if drop is None:
+        raise TailraceError("PostgreSQL does not run as root and `setpriv` is missing; run as another user")
+    identity = [f"--reuid={_RUN_AS}", "--regid=nogroup", "--clear-groups"]
+    return [drop, *identity, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
 
 
 def free_port() -> int:

@@ -35,6 +35,9 @@ app.add_typer(policy_app, name="policy")
 privacy_app = typer.Typer(help="Rights of persons and of tenants; each leaves a signed receipt.", no_args_is_help=True)
 app.add_typer(privacy_app, name="privacy")
 
+key_app = typer.Typer(help="Keys with which a tenant's machines ask the read API.", no_args_is_help=True)
+app.add_typer(key_app, name="api-key")
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, for machines.")]
 RegionOption = Annotated[str | None, typer.Option("--region", help="us or eu; the deployment this command speaks of.")]
 Tenants = Annotated[int | None, typer.Option("--tenants", min=4, help="Tenants of the sample company, both regions.")]
@@ -58,6 +61,40 @@ def demo(
     from orchestration.commands import demo as command
 
     command.run(region=region, tenants=tenants, days=days, seed=seed, as_json=as_json)
+
+
+@key_app.command("create")
+def api_key_create(
+    tenant: Annotated[str, typer.Option("--tenant", help="Id of the tenant.")],
+    label: Annotated[str, typer.Option("--label", help="What it is for, in words of yours.")] = "",
+    days: Annotated[int, typer.Option("--days", help="Days until it expires.")] = 90,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key and show it, this once."""
+    from orchestration.commands import api_key as command
+
+    command.create(tenant=tenant, label=label, days=days, region=region, as_json=as_json)
+
+
+@key_app.command("list")
+def api_key_list(
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Id of the tenant; all of them if left out.")] = None,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Show which keys there are; not the keys."""
+    from orchestration.commands import api_key as command
+
+    command.show(tenant=tenant, region=region, as_json=as_json)
+
+
+@key_app.command("revoke")
+def api_key_revoke(key_id: str, region: RegionOption = None) -> None:
+    """Refuse a key from now on."""
+    from orchestration.commands import api_key as command
+
+    command.revoke(key_id, region=region)
 
 
 @app.command()

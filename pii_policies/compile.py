@@ -29,6 +29,7 @@ RAW_META: Mapping[str, str] = {
 HEADER = "Generated from pii_policies/contracts/ by `python -m pii_policies compile`; change those, not this."
 _JSON_TYPE = "{{ 'json' if target.type == 'duckdb' else 'variant' }}"
 _UNATTRIBUTED = "'unattributed'"
+_RECENT_DAYS = 3  # of a stream, that a test of keys looks at
 
 
 def validate(contracts: Contracts, directory: Path = CONTRACTS_DIR) -> None:
@@ -166,7 +167,7 @@ def sources_yml(contract: Contract) -> str:
         if table.derived_from is not None:
             continue
         config: dict[str, object] = {"meta": {"owner": contract.owner, "key": list(table.key)}}
-        if table.grows:
+        if table.grows or table.stream:
             config["freshness"] = fresh
             config["loaded_at_field"] = "_airbyte_extracted_at"
         columns = [
@@ -193,6 +194,10 @@ def models_yml(contract: Contract) -> str:
     for table in contract.tables.values():
         columns = [{"name": n, "data_type": t, "description": d} for n, t, d in staging_columns(table)]
         key: dict[str, object] = {"arguments": {"columns": staging_key(table)}}
+        if (
+            table.stream
+        ):  # Landing holds keys apart, and the gate on raw looks; all of history would cost more than a build.
+            key = {"arguments": {"columns": staging_key(table), "extracted_within_days": _RECENT_DAYS}}
         hidden = [c.staged_as for c in table.key_columns if c.data_class.treatment == "pseudonymise"]
         if hidden:  # Once a tenant's key is destroyed, its pseudonyms are null and tell no rows apart.
             key["config"] = {"where": " and ".join(f"{name} is not null" for name in hidden)}

@@ -9,7 +9,8 @@ How this project reads the standard, beyond its letter:
 - ``classification`` names a class of ``treatments.yml``.
 - ``transformLogic`` makes a column that does not land but is read out of one that does: ``data:object.status`` is the
   member ``object.status`` of the JSON column ``data``. In the ``items`` of an array it is the path within an element.
-- Custom properties of a table: ``tenantPath`` (below), ``grows`` (its staging model is incremental), ``derivedFrom``
+- Custom properties of a table: ``tenantPath`` (below), ``grows`` (its staging model is incremental), ``stream`` (events
+  that nobody reads whole: staging is a view, and marts read it by the day), ``derivedFrom``
   (the table is a view on another one, narrowed by ``rowFilter``), ``subject``, ``about`` and ``erasure`` (below).
 
 A tenant path tells whose a row is: ``tenant_id`` is a column, ``metadata:tenant_id`` a member of a JSON column,
@@ -53,7 +54,7 @@ _ELEMENTS = frozenset(
     {"VARCHAR", "UUID", "SMALLINT", "INTEGER", "BIGINT", "DECIMAL", "FLOAT", "DOUBLE", "BOOLEAN", "DATE"}
 )
 _TABLE_PROPERTIES = frozenset(
-    {"tenantPath", "grows", "derivedFrom", "rowFilter", "subject", "about", "erasure", "retainFrom"}
+    {"tenantPath", "grows", "stream", "derivedFrom", "rowFilter", "subject", "about", "erasure", "retainFrom"}
 )
 
 
@@ -109,6 +110,7 @@ class Table:
     columns: tuple[Column, ...]
     tenant_paths: tuple[TenantPath, ...]
     grows: bool = False
+    stream: bool = False
     derived_from: str | None = None
     row_prefix: tuple[str, str] | None = None
     subject: tuple[str, ...] = ()
@@ -285,6 +287,7 @@ def _table(file: str, source: str, schema: str, entry: dict[str, Any], classes: 
         ),
         tenant_paths=tuple(_tenant_path(place, source, text) for text in texts),
         grows=custom.get("grows") is True,
+        stream=custom.get("stream") is True,
         derived_from=custom.get("derivedFrom"),
         row_prefix=prefix,
         subject=_names(custom.get("subject", []), f"{place}: subject"),

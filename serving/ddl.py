@@ -3,6 +3,11 @@
 Every table has row-level security enabled and forced. Two policies stand on what tenants read: whoever may select
 sees the rows of the tenant in ``app.current_tenant_id`` (nobody's when it is unset), and the publisher, who writes,
 sees all. The publisher's own tables are in a schema that nobody else may use, and have the second policy alone.
+
+Policies do not cover what a reader learns about rows without reading them, so two things more are withheld. Columns are
+granted, not tables: ``ctid`` would tell how many rows of others lie between one's own. And no statistics of columns are
+kept: the planner's estimates would tell whose ids and which values are in them. Reading needs none, for the key leads
+with the tenant.
 """
 
 from __future__ import annotations
@@ -80,6 +85,27 @@ def isolate(cursor: Cursor, name: sql.Identifier, *, visible: sql.Composable | N
         statements.append(sql.SQL("create policy tenant_isolation on {table} for select using ({visible})"))
     for statement in statements:
         cursor.execute(statement.format(table=name, visible=visible, publisher=sql.Identifier(PUBLISHER)))
+
+
+def let_read(cursor: Cursor, name: sql.Identifier, columns: tuple[str, ...]) -> None:
+    """Grant readers the columns alone, and keep no statistics of them."""
+    cursor.execute(sql.SQL("grant select ({}) on {} to {}").format(names(columns), name, sql.Identifier(READER)))
+    without = sql.SQL(", ").join(
+        sql.SQL("alter column {} set statistics 0").format(sql.Identifier(column)) for column in columns
+    )
+    cursor.execute(sql.SQL("alter table {} {}").format(name, without))
+
+
+def withheld(cursor: Cursor, name: str) -> bool:
+    """Whether readers of the published table have columns only, and no column has statistics."""
+    row = cursor.execute(
+        """
+        select not has_table_privilege(%s, attrelid, 'select') and bool_and(coalesce(attstattarget, -1) = 0)
+        from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped group by attrelid
+        """,
+        [READER, f"{SCHEMA}.{name}"],
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def isolated(cursor: Cursor, name: str) -> bool:

@@ -46,12 +46,11 @@ _VISIBLE_PUBLICATIONS = sql.SQL(
     "{tenant} is not null and coalesce(tenant_id = {tenant}, true) and version <= coalesce("
     "(select held.version from {holds} as held where held.tenant_id = {tenant}), version)"
 ).format(tenant=ddl.CURRENT_TENANT, holds=ddl.table(ddl.HOLDS))
-_READABLE_PUBLICATIONS = sql.SQL("grant select (version, run_id, as_of, published_at) on {} to {}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What a database lacks. ``rebuild``: the tables whose type or key changed."""
+    """What a database lacks. ``rebuild``: the tables whose type or key changed, or that keep statistics."""
 
     missing: tuple[TableContract, ...]
     rebuild: tuple[TableContract, ...]
@@ -68,7 +67,8 @@ def survey(cursor: Cursor, contracts: Iterable[TableContract]) -> Survey:
             continue
         actual = ddl.columns(cursor, contract.name)
         types_fit = all(actual.get(column.name, column.type) == column.type for column in contract.columns)
-        if not types_fit or ddl.key(cursor, contract.name) != contract.key:
+        # Statistics that were kept cannot be taken out of a table by its owner.
+        if not types_fit or ddl.key(cursor, contract.name) != contract.key or not ddl.withheld(cursor, contract.name):
             rebuild.append(contract)
             continue
         if not ddl.isolated(cursor, contract.name):
@@ -103,6 +103,7 @@ def in_place(
                 ddl.as_owner(cursor)
                 for contract, column in found.added:
                     _add_column(cursor, ddl.table(contract.name), column)
+                    ddl.let_read(cursor, ddl.table(contract.name), (column.name,))
                     if ddl.exists(cursor, f"undo_{contract.name}", schema=ddl.PRIVATE):
                         _add_column(cursor, ddl.undo(contract), column)
                 if old_publications:
@@ -172,7 +173,7 @@ def complete(cursor: Cursor, contract: TableContract, name: sql.Identifier) -> N
         )
     )
     ddl.isolate(cursor, name, visible=sql.SQL("tenant_id = {}").format(ddl.CURRENT_TENANT))
-    cursor.execute(sql.SQL("grant select on {} to {}").format(name, sql.Identifier(ddl.READER)))
+    ddl.let_read(cursor, name, contract.column_names)
     texts: dict[str | None, str] = {None: contract.description} | {c.name: c.description for c in contract.columns}
     ddl.comment(cursor, name, {column: text for column, text in texts.items() if text})
     ddl.as_publisher(cursor)
@@ -268,11 +269,7 @@ def _create_holds(cursor: Cursor) -> None:
         ).format(ddl.table(ddl.HOLDS))
     )
     ddl.isolate(cursor, ddl.table(ddl.HOLDS), visible=sql.SQL("tenant_id = {}").format(ddl.CURRENT_TENANT))
-    cursor.execute(
-        sql.SQL("grant select (tenant_id, version) on {} to {}").format(
-            ddl.table(ddl.HOLDS), sql.Identifier(ddl.READER)
-        )
-    )
+    ddl.let_read(cursor, ddl.table(ddl.HOLDS), ("tenant_id", "version"))
     text = "Tenants whose rollups were rolled back and stay at a version until they are released."
     ddl.comment(cursor, ddl.table(ddl.HOLDS), {None: text})
 
@@ -290,7 +287,7 @@ def _isolate_publications(cursor: Cursor, name: sql.Identifier) -> None:
         )
     )
     ddl.isolate(cursor, name, visible=_VISIBLE_PUBLICATIONS)
-    cursor.execute(_READABLE_PUBLICATIONS.format(name, sql.Identifier(ddl.READER)))
+    ddl.let_read(cursor, name, ("version", "run_id", "as_of", "published_at"))
     text = "One row a published version; the rollups of a version become visible with its row."
     ddl.comment(cursor, name, {None: text})
 

@@ -88,7 +88,7 @@
 {%- endmacro %}
 
 {% macro snowflake__plus_months(day, months) -%}
-    dateadd('month', {{ months }}, {{ day }})
+    cast(dateadd('month', {{ months }}, {{ day }}) as date)
 {%- endmacro %}
 
 

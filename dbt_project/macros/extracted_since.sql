@@ -13,3 +13,16 @@
         cast('1970-01-01 00:00:00+00:00' as timestamp with time zone)
     )
 {%- endmacro %}
+
+
+{# A condition on rows of a relation: extracted in so many days up to its latest extraction; always true without days. #}
+{% macro extracted_lately(relation, days) -%}
+    {%- if days -%}
+        _extracted_at >= (
+            select max(latest._extracted_at) - interval '{{ days }} days'
+            from {{ relation }} as latest
+        )
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}

@@ -81,7 +81,7 @@ class Faults:
     """The faults on order in one sandbox of ``kind``."""
 
     def __init__(self, kind: Kind) -> None:
-        self._kind = kind
+        self.kind = kind
         self._ordered: list[Fault] = []
         self._struck: Counter[str] = Counter()
         self._pages: dict[tuple[str, ...], Answer] = {}
@@ -106,8 +106,8 @@ class Faults:
         known = {each.name for each in fields(Fault) if each.init}
         ordered = []
         for given in body["faults"]:
-            if given.get("kind") not in KINDS and OF_ONE.get(given.get("kind")) != self._kind:
-                own = [name for name, kind in OF_ONE.items() if kind == self._kind]
+            if given.get("kind") not in KINDS and OF_ONE.get(given.get("kind")) != self.kind:
+                own = [name for name, kind in OF_ONE.items() if kind == self.kind]
                 raise ValueError(f"kind must be one of {', '.join([*KINDS, *own])}")
             if strange := given.keys() - known:
                 raise ValueError(f"no such field: {', '.join(sorted(strange))}")
@@ -173,10 +173,10 @@ class Faults:
         return not _asks_for_little(request)
 
     def _refusal(self, status: int) -> str:
-        code, message = _CODES[self._kind][status], "A fault was ordered for this request."
-        if self._kind == "stripe":
+        code, message = _CODES[self.kind][status], "A fault was ordered for this request."
+        if self.kind == "stripe":
             return dumps({"error": {"type": "api_error", "code": code, "message": message}})
-        if self._kind == "hubspot":
+        if self.kind == "hubspot":
             return dumps({"status": "error", "message": message, "correlationId": "", "category": code})
         return dumps([{"errorCode": code, "message": message}])
 

@@ -248,6 +248,11 @@ class StripeApi:
     def _expand(self, item: Json, path: Sequence[str]) -> Json:
         """``item`` with the references along ``path`` replaced by the objects they name."""
         name, rest = path[0], path[1:]
+        if path == ["refunds"] and item.get("object") == "charge":  # a list that is shown to whoever asks for it
+            found = self._objects.hanging_on("refund", item["id"])[::-1]
+            url = f"/v1/charges/{item['id']}/refunds"
+            page = {"object": "list", "data": found[:_EMBEDDED], "has_more": len(found) > _EMBEDDED, "url": url}
+            return item | {"refunds": page}
         if name not in item:
             raise StripeError(f"This property cannot be expanded ({'.'.join(path)}).", param="expand")
         value = item[name]

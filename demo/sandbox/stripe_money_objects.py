@@ -91,6 +91,7 @@ def subscription_schedule(identifier: str, *, now: int, subscription: Json, star
         {
             "discounts": [],
             "metadata": {},
+            "plan": item["price"]["id"],
             "price": item["price"]["id"],
             "quantity": item["quantity"],
             "tax_rates": [],

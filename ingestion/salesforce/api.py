@@ -22,7 +22,7 @@ from simple_salesforce.login import SalesforceLogin
 from ingestion.salesforce.session import PatientSession, UnreadableError, error_code
 from settings import SalesforceSource, TailraceError
 
-BULK_PAGE = 10_000
+BULK_PAGE = 4_000  # as rows of a transaction: what a page takes in memory is most of what a reader takes
 JOB_SECONDS = 7_200.0
 _BODY_TRIES = 3
 # Not of the request's making, and it may go better with less asked for.
@@ -117,16 +117,16 @@ class Org:
         if answer.status_code >= 300:
             raise _refusal(answer)
         try:
-            rows = list(
-                csv.reader(io.StringIO(answer.content.decode("utf-8").replace("\0", ""), newline=""), strict=True)
-            )
             expected = int(answer.headers["Sforce-NumberOfRecords"])
-        except (UnicodeDecodeError, csv.Error, KeyError, ValueError):
+            # decoded as it is read: the text as a whole would take four bytes a character
+            body = io.TextIOWrapper(io.BytesIO(answer.content.replace(b"\0", b"")), "utf-8", newline="")
+            rows = csv.reader(body, strict=True)
+            names = next(rows)
+            records: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in rows]
+        except (UnicodeDecodeError, csv.Error, KeyError, ValueError, StopIteration):
             raise _BrokenError from None
-        if not rows or len(rows) - 1 != expected or any(len(row) != len(rows[0]) for row in rows):
+        if len(records) != expected:
             raise _BrokenError
-        names = rows[0]
-        records: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in rows[1:]]
         more = answer.headers.get("Sforce-Locator", "")
         return Page(records, "" if more == "null" else more, expected)
 

@@ -135,6 +135,7 @@ class _Object:
                     self._land(page.records, {"stamp": stamp})
                 return
             bulk = page is not None and page.total >= self._source.bulk_from
+            page = None  # it would be held through the whole walk
             self._keep({"changes": _walk(since=since, upto=self._newest(), bulk=bulk)})
         self._walk("changes")
 
@@ -158,6 +159,7 @@ class _Object:
             self._land_page("whole", page, {}, done=True)
             return
         bulk = page is not None and page.total >= self._source.bulk_from
+        page = None
         walk = _walk(since=_EPOCH, upto=self._newest(), bulk=bulk) | {"moves": self._moves}
 
         def forget(con: duckdb.DuckDBPyConnection) -> None:
@@ -342,8 +344,9 @@ class _Object:
         name, batch = self._stream.name, Batch()
         began = (self.position["whole"] or {}).get("began")
         self._regions = {}
-        for record in records:
-            self._take(batch, record)
+        records.reverse()
+        while records:  # each is let go of once its row is made
+            self._take(batch, records.pop())
         changes = batch.changes.get(name, {})
         living = [key for key, change in changes.items() if not change.deleted]
 

@@ -1,4 +1,4 @@
-"""The read API: one tenant's figures to whoever carries that tenant's token."""
+"""The read API: one tenant's figures to whoever carries that tenant's token or API key."""
 
 from fastapi import FastAPI
 
@@ -9,5 +9,6 @@ __all__ = ["app", "create_app"]
 
 
 def app() -> FastAPI:
-    """The application of the configured deployment, for ``uvicorn --factory serving.api:app``."""
-    return create_app(load_settings())
+    """The application of the configured deployment, for ``uvicorn --factory serving.api:app --workers 2``."""
+    settings = load_settings()
+    return create_app(settings, shared_limits=settings.region_dir / "api_limits")

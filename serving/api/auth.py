@@ -1,7 +1,8 @@
-"""Who asks: the tenant that a signed token names, and nothing else in the request."""
+"""Who asks: the tenant that a signed token or an API key names, and nothing else in the request."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -20,6 +21,11 @@ _LEEWAY_SECONDS = 30
 _TIMEOUT_SECONDS = 5
 # An unknown key id makes the set be read again, for rotation; not more often than this, or anyone could make us busy.
 _LEAST_SECONDS_BETWEEN_READS = 10.0
+# A key that was withdrawn is good for no longer than this.
+_MOST_SECONDS_BETWEEN_READS = 300.0
+# What was verified is believed for so long, unless the keys change before.
+_BELIEVED_SECONDS = 30.0
+_MOST_BELIEVED = 20_000
 
 
 class KeySet:
@@ -30,15 +36,23 @@ class KeySet:
         self._lock = threading.Lock()
         self._keys: dict[str, jwt.PyJWK] = {}
         self._read_at = float("-inf")
+        self.generation = 0
 
     def find(self, key_id: str) -> jwt.PyJWK | None:
-        """The key, reading the set again when the id is new. Raises UnavailableError when it cannot be read at all."""
-        if key_id in self._keys:
-            return self._keys[key_id]
+        """The key, reading the set again when the id is new or what is known is old; that may take seconds.
+
+        Raises UnavailableError when it cannot be read at all.
+        """
+        known = self._keys.get(key_id)
+        if known is not None and time.monotonic() - self._read_at < _MOST_SECONDS_BETWEEN_READS:
+            return known
         with self._lock:
             if time.monotonic() - self._read_at >= _LEAST_SECONDS_BETWEEN_READS:
+                before = self._keys
                 self._keys = self._read()
                 self._read_at = time.monotonic()
+                if before.keys() != self._keys.keys():
+                    self.generation += 1
         return self._keys.get(key_id)
 
     def _read(self) -> dict[str, jwt.PyJWK]:
@@ -57,6 +71,38 @@ class KeySet:
         return Path(self._location.removeprefix("file://")).read_bytes()
 
 
+class Believed:
+    """What was verified a moment ago, under a hash of the header that proved it; of bounded size."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[bytes, tuple[uuid.UUID, float, int]] = {}
+
+    def find(self, authorization: str, *, generation: int) -> uuid.UUID | None:
+        known = self._tenants.get(_digest(authorization))
+        if known is None or known[1] <= time.time() or known[2] != generation:
+            return None
+        return known[0]
+
+    def keep(self, authorization: str, tenant: uuid.UUID, *, until: float, generation: int) -> None:
+        """``until``: when what proved it expires, as Unix time."""
+        if len(self._tenants) >= _MOST_BELIEVED:
+            self._tenants.clear()
+        until = min(until, time.time() + _BELIEVED_SECONDS)
+        self._tenants[_digest(authorization)] = (tenant, until, generation)
+
+
+def _digest(authorization: str) -> bytes:
+    return hashlib.blake2b(authorization.encode(), digest_size=24).digest()
+
+
+def bearer(authorization: str | None) -> str:
+    """What is presented. Raises UnauthorizedError without it."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise UnauthorizedError
+    return token.strip()
+
+
 class Verifier:
     """Turns a bearer token into the id of the tenant that may be shown."""
 
@@ -65,13 +111,19 @@ class Verifier:
         self._issuer = issuer
         self._audience = audience
 
-    def tenant(self, authorization: str | None) -> uuid.UUID:
-        """The claim ``tenant_id`` of a valid token. Raises UnauthorizedError, the same for every fault."""
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise UnauthorizedError
+    @property
+    def generation(self) -> int:
+        """Changes with the signing keys."""
+        return self._keys.generation
+
+    def verify(self, token: str) -> tuple[uuid.UUID, float]:
+        """The claim ``tenant_id`` of a valid token, and until when (Unix time) it is one.
+
+        Raises UnauthorizedError, the same for every fault.
+        """
         try:
-            return uuid.UUID(self._claims(token.strip())["tenant_id"])
+            claims = self._claims(token)
+            return uuid.UUID(claims["tenant_id"]), float(claims["exp"]) + _LEEWAY_SECONDS
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
             raise UnauthorizedError from None
 

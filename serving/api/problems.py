@@ -44,6 +44,28 @@ class UnavailableError(ProblemError):
         )
 
 
+class TooManyError(ProblemError):
+    """The tenant has asked more than its share."""
+
+    def __init__(self, retry: int, headers: dict[str, str]) -> None:
+        super().__init__(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "This tenant asks too often; wait for as long as Retry-After says.",
+            headers={"Retry-After": str(retry)} | headers,
+        )
+
+
+class BusyError(ProblemError):
+    """More is asked than can be answered now."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "Too much is asked at the moment; try again shortly.",
+            headers={"Retry-After": "1"},
+        )
+
+
 def document(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """One problem document. Its type is about:blank: the status says what kind it is."""
     return JSONResponse(
@@ -54,12 +76,16 @@ def document(status: HTTPStatus, detail: str, headers: dict[str, str] | None = N
     )
 
 
+def of(error: ProblemError) -> JSONResponse:
+    return document(error.status, error.detail, error.headers)
+
+
 def install(app: FastAPI) -> None:
     """Every error of the app leaves it as a problem document, without a word of its inside."""
 
     async def problem(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ProblemError)
-        return document(error.status, error.detail, error.headers)
+        return of(error)
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
@@ -72,7 +98,10 @@ def install(app: FastAPI) -> None:
     async def http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
-        return document(status, status.description or status.phrase, dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = "GET, HEAD"  # nothing is written through this API
+        return document(status, status.description or status.phrase, headers)
 
     async def unexpected(_: Request, __: Exception) -> JSONResponse:
         return document(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side.")

@@ -1,24 +1,10 @@
 // Charts in SVG, drawn to the pixel width of their box. A chart takes the keyboard: arrows, Home and End walk its days,
-// and what it shows there is announced; the table beside each chart holds every figure.
-import { compact, longDay, tickDay } from "./format.js";
+// Enter narrows the page to one, and what it shows there is read aloud; the table beside each chart holds every figure.
+// Series differ by dashes as well as by colour.
+import { element, shape } from "./dom.js";
 
-const SVG = "http://www.w3.org/2000/svg";
-const MARGIN = { top: 10, right: 10, bottom: 26, left: 46 };
-
-/** An HTML element with properties and children; text goes in as text, never as markup. */
-export function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
-/** An SVG element with attributes. */
-export function shape(tag, attributes = {}, ...children) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
+const MARGIN = { top: 10, right: 10, bottom: 26, left: 48 };
+const KEYS = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1 };
 
 /** Round values from 0 to at least `highest`, about four of them. */
 export function ticks(highest) {
@@ -40,69 +26,120 @@ export function sparkline(values) {
   const points = values.map(at);
   return shape(
     "svg",
-    { viewBox: "0 0 120 30", preserveAspectRatio: "none", class: "s0", "aria-hidden": "true" },
+    { viewBox: "0 0 120 30", preserveAspectRatio: "none", class: "spark s0", "aria-hidden": "true" },
     shape("path", { class: "area", d: `${path(points)}L119 30L1 30Z` }),
     shape("path", { class: "line thin", d: path(points), "vector-effect": "non-scaling-stroke" }),
   );
 }
 
-/** A horizontal share from 0 to 1. */
-export function shareBar(share) {
-  const width = Math.max(share * 100, share > 0 ? 1 : 0);
+/** A horizontal share from 0 to 1; `ahead` is a second share, foreseen, drawn behind the first. */
+export function shareBar(share, { ahead = null, tone = "s0" } = {}) {
+  const width = (value) => Math.min(Math.max(value * 100, value > 0 ? 1 : 0), 100);
+  const foreseen = ahead === null ? [] : [shape("rect", { class: "ahead", width: width(ahead), height: 8 })];
   return shape(
     "svg",
-    { viewBox: "0 0 100 8", preserveAspectRatio: "none", class: "s0", "aria-hidden": "true" },
+    { viewBox: "0 0 100 8", preserveAspectRatio: "none", class: `bar-line ${tone}`, "aria-hidden": "true" },
     shape("rect", { class: "track", width: 100, height: 8 }),
-    shape("rect", { class: "column", width, height: 8 }),
+    ...foreseen,
+    shape("rect", { class: "column", width: width(share), height: 8 }),
+  );
+}
+
+/** Where a value stands among its peers: a band from p25 to p75, the median in it, the value as a dot. */
+export function bandLine({ value, p25, median, p75 }) {
+  const top = Math.max(value, p75, 1e-9) * 1.12;
+  const x = (figure) => (Math.max(figure, 0) / top) * 196 + 2;
+  return shape(
+    "svg",
+    { viewBox: "0 0 200 20", preserveAspectRatio: "none", class: "band s0", "aria-hidden": "true" },
+    shape("rect", { class: "track", x: 0, y: 8, width: 200, height: 4 }),
+    shape("rect", { class: "middle-half", x: x(p25), y: 4, width: Math.max(x(p75) - x(p25), 1), height: 12 }),
+    shape("path", { class: "median", d: `M${x(median)} 3V17`, "vector-effect": "non-scaling-stroke" }),
+    shape("path", { class: "dot-line", d: `M${x(value)} 10h0`, "vector-effect": "non-scaling-stroke" }),
+  );
+}
+
+/** A legend's entries, each drawn as its series is. */
+export function legend(series) {
+  const sample = (kind) => shape("path", { class: kind === "column" ? "line block" : "line", d: "M1 4H21" });
+  return series.map(({ label, kind }, index) =>
+    element(
+      "li",
+      {},
+      shape(
+        "svg",
+        { class: `s${index}`, viewBox: "0 0 22 8", width: 22, height: 8, "aria-hidden": "true" },
+        sample(kind),
+      ),
+      label,
+    ),
   );
 }
 
 /**
- * Draw days against values, and redraw when the box changes.
- * `series`: [{label, values (null: no figure), kind: "area" | "line" | "column"}], in the order of the legend.
+ * Draw days (or weeks, months) against values, and redraw when the box changes.
+ * `series`: [{label, values (null: no figure), kind: "area" | "line" | "column"}], in the order of the legend; columns
+ * stand on one another. `name(day)` and `tick(day)` write a day in full and in short. `pick(index)` narrows to a day.
  */
-export function draw(box, { label, days, series, format, axis = compact, announce }) {
+export function draw(box, { label, days, series, format, axis, name, tick, pick }) {
   let current = null;
-  let pointAt = () => {};
-  let dayAt = () => 0;
+  let tapped = null;
+  let scale = null;
+  let marker = null;
   const paint = () => {
-    const width = box.clientWidth;
-    const height = box.clientHeight;
+    const { clientWidth: width, clientHeight: height } = box;
     if (!width) return;
-    const scale = scales(width, height, days, series);
+    scale = scales(width, height, days, series);
     const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
-    axes(svg, scale, days, axis);
-    series.forEach((each, index) => plot(svg, scale, each, index));
-    const marker = shape("g");
-    svg.append(marker);
+    axes(svg, scale, days, { axis, tick });
+    plot(svg, scale, series);
+    marker = svg.appendChild(shape("g"));
     box.replaceChildren(svg);
-    dayAt = (x) => nearest(x, scale, days.length);
-    pointAt = (index) => mark(box, marker, scale, { index, days, series, format });
+    if (current !== null) mark(box, marker, scale, { index: current, days, series, format, name });
   };
-  const choose = (index, { aloud = false } = {}) => {
+  const show = (index) => {
     current = index;
-    pointAt(index);
-    if (aloud) announce(`${longDay(days[index])}: ${reading(series, index, format)}`);
+    box.setAttribute("aria-valuenow", index + 1);
+    box.setAttribute("aria-valuetext", `${name(days[index])}: ${reading(series, index, format)}`);
+    if (marker) mark(box, marker, scale, { index, days, series, format, name });
   };
   const clear = () => {
+    if (current === null) return;
     current = null;
     paint();
   };
+  const last = days.length - 1;
   box.tabIndex = 0;
-  box.setAttribute("role", "group");
-  box.setAttribute("aria-roledescription", "chart");
-  box.setAttribute("aria-label", `${label}. Use the arrow keys to walk the days.`);
-  box.onpointermove = (event) => choose(dayAt(event.clientX - box.getBoundingClientRect().left));
+  const attributes = {
+    role: "slider",
+    "aria-roledescription": "chart",
+    "aria-label": `${label}. Arrow keys walk, Enter narrows the page.`,
+    "aria-valuemin": 1,
+    "aria-valuemax": days.length,
+    "aria-valuenow": days.length,
+    "aria-valuetext": `${days.length} figures, from ${name(days[0])} to ${name(days[last])}`,
+  };
+  for (const [attribute, value] of Object.entries(attributes)) box.setAttribute(attribute, value);
+  box.onpointermove = (event) =>
+    scale && show(nearest(event.clientX - box.getBoundingClientRect().left, scale, days.length));
   box.onpointerleave = clear;
   box.onblur = clear;
+  box.onclick = (event) => {
+    if (!scale) return;
+    const index = nearest(event.clientX - box.getBoundingClientRect().left, scale, days.length);
+    // A finger cannot hover: its first tap reads, its second narrows.
+    if (event.pointerType !== "touch" || tapped === index) pick(index);
+    else show((tapped = index));
+  };
   box.onkeydown = (event) => {
-    const last = days.length - 1;
-    const from = current ?? (event.key === "ArrowRight" ? -1 : last + 1);
-    const next = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: last }[event.key];
     if (event.key === "Escape") clear();
+    if (event.key === "Enter" && current !== null) pick(current);
+    const step = KEYS[event.key];
+    const from = current ?? (step > 0 ? -1 : last + 1);
+    const next = { Home: 0, End: last }[event.key] ?? (step === undefined ? undefined : from + step);
     if (next === undefined) return;
     event.preventDefault();
-    choose(Math.min(Math.max(next, 0), last), { aloud: true });
+    show(Math.min(Math.max(next, 0), last));
   };
   box.observer?.disconnect();
   box.observer = new ResizeObserver(paint);
@@ -111,11 +148,13 @@ export function draw(box, { label, days, series, format, axis = compact, announc
 }
 
 function scales(width, height, days, series) {
-  const values = series.flatMap((each) => each.values.filter((value) => value !== null));
-  const marks = ticks(Math.max(...values, 1));
-  const top = marks.at(-1);
+  const stacked = series.every(({ kind }) => kind === "column");
+  const heights = stacked
+    ? days.map((_, day) => series.reduce((sum, { values }) => sum + (values[day] ?? 0), 0))
+    : series.flatMap(({ values }) => values.filter((value) => value !== null));
+  const highest = Math.max(...heights, 0);
+  const marks = ticks(highest > 0 ? highest : 1);
   const inner = width - MARGIN.left - MARGIN.right;
-  const columns = series.some((each) => each.kind === "column");
   const band = inner / Math.max(days.length, 1);
   return {
     width,
@@ -124,12 +163,12 @@ function scales(width, height, days, series) {
     band,
     bottom: height - MARGIN.bottom,
     x: (index) =>
-      columns ? MARGIN.left + (index + 0.5) * band : MARGIN.left + (index / Math.max(days.length - 1, 1)) * inner,
-    y: (value) => height - MARGIN.bottom - (value / top) * (height - MARGIN.top - MARGIN.bottom),
+      stacked ? MARGIN.left + (index + 0.5) * band : MARGIN.left + (index / Math.max(days.length - 1, 1)) * inner,
+    y: (value) => height - MARGIN.bottom - (value / marks.at(-1)) * (height - MARGIN.top - MARGIN.bottom),
   };
 }
 
-function axes(svg, scale, days, axis) {
+function axes(svg, scale, days, { axis, tick }) {
   for (const value of scale.marks) {
     const y = Math.round(scale.y(value)) + 0.5;
     svg.append(
@@ -137,41 +176,59 @@ function axes(svg, scale, days, axis) {
       shape("text", { class: "axis", x: MARGIN.left - 9, y: y + 4, "text-anchor": "end" }, axis(value)),
     );
   }
-  const room = Math.max(Math.floor((scale.width - MARGIN.left) / 78), 2);
+  const room = Math.max(Math.floor((scale.width - MARGIN.left) / 80), 2);
   const every = Math.max(Math.ceil(days.length / room), 1);
   for (let index = days.length - 1; index >= 0; index -= every) {
-    const end = index === days.length - 1 && scale.x(index) > scale.width - 26;
+    const end = index === days.length - 1 && scale.x(index) > scale.width - 30;
     const x = end ? scale.width - MARGIN.right + 4 : scale.x(index);
-    const anchor = end ? "end" : "middle";
     if (x < MARGIN.left - 4) continue;
-    svg.append(shape("text", { class: "axis", x, y: scale.height - 6, "text-anchor": anchor }, tickDay(days[index])));
+    svg.append(
+      shape(
+        "text",
+        { class: "axis", x, y: scale.height - 6, "text-anchor": end ? "end" : "middle" },
+        tick(days[index]),
+      ),
+    );
   }
 }
 
-function plot(svg, scale, { values, kind }, index) {
-  const group = shape("g", { class: `s${index}` });
-  if (kind === "column") {
-    const width = Math.max(Math.min(scale.band * 0.68, 34), 1);
-    values.forEach((value, day) => {
-      if (!value) return;
-      const y = scale.y(value);
-      const radius = Math.min(3, width / 2, scale.bottom - y);
-      const x = scale.x(day) - width / 2;
-      // Only the upper corners are round: the column stands on its axis.
-      const d = `M${x} ${scale.bottom}V${y + radius}q0 ${-radius} ${radius} ${-radius}h${width - 2 * radius}q${radius} 0 ${radius} ${radius}V${scale.bottom}Z`;
-      group.append(shape("path", { class: "column", d }));
-    });
-  } else {
-    for (const run of runs(values)) {
-      const points = run.map((day) => [scale.x(day), scale.y(values[day])]);
-      if (kind === "area") {
-        const [first, last] = [points[0][0], points.at(-1)[0]];
-        group.append(shape("path", { class: "area", d: `${path(points)}L${last} ${scale.bottom}L${first} ${scale.bottom}Z` }));
-      }
-      group.append(shape("path", { class: kind === "area" ? "line" : "line thin", d: path(points) }));
+function plot(svg, scale, series) {
+  const floor = []; // by day: what already stands there
+  series.forEach(({ values, kind }, order) => {
+    const group = svg.appendChild(shape("g", { class: `s${order}` }));
+    const covered = (day) => series.slice(order + 1).some((each) => each.values[day]);
+    if (kind === "column") columns(group, scale, values, { floor, covered });
+    else lines(group, scale, values, kind);
+  });
+}
+
+function columns(group, scale, values, { floor, covered }) {
+  const width = Math.max(Math.min(scale.band * 0.68, 34), 1);
+  values.forEach((value, day) => {
+    if (!value) return;
+    const from = floor[day] ?? 0;
+    floor[day] = from + value;
+    const [foot, head] = [scale.y(from), scale.y(from + value)];
+    const radius = covered(day) ? 0 : Math.max(Math.min(2.5, width / 2, foot - head), 0);
+    const x = scale.x(day) - width / 2;
+    // Only the upper corners are round: the column stands on its axis.
+    const corners = [`q0 ${-radius} ${radius} ${-radius}`, `q${radius} 0 ${radius} ${radius}`];
+    const d = `M${x} ${foot}V${head + radius}${corners[0]}h${width - 2 * radius}${corners[1]}V${foot}Z`;
+    group.append(shape("path", { class: "column", d }));
+  });
+}
+
+function lines(group, scale, values, kind) {
+  for (const run of runs(values)) {
+    const points = run.map((day) => [scale.x(day), scale.y(values[day])]);
+    if (kind === "area") {
+      const [first, last] = [points[0][0], points.at(-1)[0]];
+      group.append(
+        shape("path", { class: "area", d: `${path(points)}L${last} ${scale.bottom}L${first} ${scale.bottom}Z` }),
+      );
     }
+    group.append(shape("path", { class: "line", d: path(points) }));
   }
-  svg.append(group);
 }
 
 /** Stretches of days that have a figure: a line does not bridge what is missing. */
@@ -185,49 +242,34 @@ function runs(values) {
   return found;
 }
 
-function mark(box, marker, scale, { index, days, series, format }) {
+function mark(box, marker, scale, { index, days, series, format, name }) {
   const x = scale.x(index);
   marker.replaceChildren(shape("line", { class: "cross", x1: x, x2: x, y1: MARGIN.top, y2: scale.bottom }));
-  series.forEach((each, order) => {
-    const value = each.values[index];
-    if (value === null || each.kind === "column") return;
-    marker.append(shape("g", { class: `s${order}` }, shape("circle", { class: "point", cx: x, cy: scale.y(value), r: 4 })));
+  series.forEach(({ values, kind }, order) => {
+    if (values[index] === null || kind === "column") return;
+    marker.append(
+      shape("g", { class: `s${order}` }, shape("circle", { class: "point", cx: x, cy: scale.y(values[index]), r: 4 })),
+    );
   });
-  const rows = series.map((each, order) =>
+  const rows = series.map(({ label, values }, order) =>
     element(
       "div",
       {},
-      element("span", {}, element("i", { className: `s${order}` }), each.label),
-      element("b", {}, written(each.values[index], format)),
+      element("span", {}, element("i", { className: `s${order}` }), label),
+      element("b", {}, written(values[index], format)),
     ),
   );
-  const tip = box.querySelector(".tip") ?? box.appendChild(element("div", { className: "tip" }));
-  tip.setAttribute("aria-hidden", "true");
-  tip.replaceChildren(element("strong", {}, longDay(days[index])), ...rows);
+  const tip = box.querySelector(".tip") ?? box.appendChild(element("div", { className: "tip", ariaHidden: "true" }));
+  tip.replaceChildren(element("strong", {}, name(days[index])), ...rows);
   const left = x + 14 + tip.offsetWidth > scale.width ? x - 14 - tip.offsetWidth : x + 14;
   tip.style.transform = `translate(${Math.max(left, 0)}px, ${MARGIN.top}px)`;
 }
 
 const written = (value, format) => (value === null ? "–" : format(value));
 const reading = (series, index, format) =>
-  series.map((each) => `${each.label} ${written(each.values[index], format)}`).join(", ");
+  series.map(({ label, values }) => `${label} ${written(values[index], format)}`).join(", ");
 
 function nearest(x, scale, count) {
   const step = scale.x(1) - scale.x(0);
   return Math.min(Math.max(Math.round((x - scale.x(0)) / step), 0), count - 1);
-}
-
-/** A table of rows; the first column heads its row. */
-export function table(caption, headings, rows) {
-  const head = element("tr", {}, ...headings.map((text) => element("th", { scope: "col" }, text)));
-  const body = rows.map(([first, ...rest]) =>
-    element("tr", {}, element("th", { scope: "row" }, first), ...rest.map((text) => element("td", {}, text))),
-  );
-  return element(
-    "table",
-    {},
-    element("caption", { className: "unseen" }, caption),
-    element("thead", {}, head),
-    element("tbody", {}, ...body),
-  );
 }

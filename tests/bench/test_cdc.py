@@ -42,5 +42,4 @@ def test_every_figure_of_the_report_is_measured_by_one_scenario() -> None:
 
 
 def test_the_page_shows_the_newest_results() -> None:
-    page = report.PAGE.read_text()
-    assert report.page_with(page, report.section(report.newest())) == page, "run `python -m bench.report`"
+    assert report.current() == report.PAGE.read_text(), "run `python -m bench.report`"

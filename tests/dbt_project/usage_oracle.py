@@ -55,6 +55,7 @@ class Product:
             standing = sorted(key for key, row in rows.items() if not row["_deleted"])
             for key in self.rng.sample(standing, len(standing) // 20):
                 self.rng.choice([self._delete, self._update])(table, key)
+            self.changed[table] |= set(self.rng.sample(sorted(rows), len(rows) // 30))  # landed again as they are
 
     def delete_day(self, tenant: str, day: date) -> None:
         """Everything a tenant did on a day is deleted."""
@@ -110,8 +111,10 @@ class Product:
         row = self.rows[table][key]
         if table == "workflow_runs":
             row["status"] = self.rng.choice(["succeeded", "failed"])
-        elif table == "tasks" and row["completed_at"] is None:
-            row |= {"status": "done", "completed_at": row["created_at"] + timedelta(hours=self.rng.randrange(48))}
+        elif table == "tasks" and row["completed_at"] is not None and self.rng.random() < 0.3:
+            row |= {"status": "open", "completed_at": None}
+        elif table == "tasks":  # for the first time, or anew on another day
+            row |= {"status": "done", "completed_at": row["created_at"] + timedelta(hours=self.rng.randrange(480))}
         self.changed[table].add(key)
 
     def _delete(self, table: str, key: str) -> None:
@@ -154,4 +157,21 @@ def feature_adoption(used: Mapping[tuple[str, date], list[Used]]) -> set[tuple[A
             share = Decimal(len(users)) / len(everyone) if everyone else Decimal(0)
             rounded = share.quantize(Decimal("0.000001"), ROUND_HALF_UP)
             found.add((tenant, day, feature, len(users), events, rounded))
+    return found
+
+
+def users(used: Mapping[tuple[str, date], list[Used]], *, until: date) -> list[tuple[Any, ...]]:
+    """Rows of rollup_tenant_users but for the pseudonym; the 28 days end with ``until``."""
+    seen: dict[tuple[str, str], list[tuple[date, str]]] = defaultdict(list)
+    for (tenant, day), ones in used.items():
+        for one in ones:
+            if one.user is not None:
+                seen[tenant, one.user].append((day, one.feature))
+    found = []
+    for (tenant, _), events in seen.items():
+        recent = [(day, feature) for day, feature in events if until - timedelta(days=28) < day <= until]
+        counts = {feature: sum(feature == each for _, each in recent) for _, feature in recent}
+        top = min(counts, key=lambda feature: (-counts[feature], feature), default=None)
+        days = {day for day, _ in events}
+        found.append((tenant, min(days), max(days), len({day for day, _ in recent}), len(recent), top))
     return found

@@ -23,7 +23,14 @@ from settings import ROOT, Settings, load_settings
 
 TENANTS, DAYS, SEED = 12, 12, 11
 SCHEMA = "tenant_analytics"
-ROLLUPS = ("rollup_tenant_usage_daily", "rollup_tenant_feature_adoption_daily")
+ROLLUPS = (
+    "rollup_tenant_usage_daily",
+    "rollup_tenant_feature_adoption_daily",
+    "rollup_tenant_entitlements_monthly",
+    "rollup_tenant_ai_daily",
+    "rollup_tenant_users",
+    "rollup_tenant_benchmarks_monthly",
+)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from tests.ingestion.worlds import WORLDS, open_world
 
 ANSWERED_AGAIN = {"429", "500", "503", "timeout", "cut", "truncated", "garbled", "request_limit"}
 PATIENCE = 0.5  # seconds that a reader here waits for an answer
+# Salesforce is held to every fault by its queries; by its jobs, too, where there is more time.
+SLOWER = {"salesforce-bulk": pytest.mark.operations}
 MATRIX = [
-    # Salesforce is held to every fault by its queries; by its jobs, too, where there is more time.
-    pytest.param(name, fault, marks=pytest.mark.operations if name == "salesforce-bulk" else ())
+    pytest.param(name, fault, marks=SLOWER.get(name, ()))
     for name, world in WORLDS.items()
     for fault in (*KINDS, *OF_ONE)
     if fault != "poison" and OF_ONE.get(fault, world.kind) == world.kind
@@ -93,3 +94,30 @@ def test_a_fault_loses_and_doubles_nothing(
     world.order([])
     again = world.sync(settings, warehouse)
     assert (again.rows, again.deleted.total()) == (0, 0), "what was landed is not landed again"
+
+
+@pytest.mark.parametrize("world", [pytest.param(name, marks=SLOWER.get(name, ())) for name in WORLDS], indirect=True)
+def test_a_poisoned_record_waits_and_no_other_is_lost_or_doubled(
+    world: Any, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, warehouse = world.deployment(tmp_path / "deployment", monkeypatch)
+    (table, on), victim = world.poisonable, world.victim()
+    schema, name = table.split(".")
+
+    def landed() -> list[str]:
+        with warehouse.reader() as con:
+            live = con.execute(f'select id from {schema}."{name}" where _ab_cdc_deleted_at is null').fetchall()  # noqa: S608
+        return [key for (key,) in live]
+
+    world.order([{"kind": "poison", "record": victim, "on": on}])
+    for _ in range(2):
+        report = world.sync(settings, warehouse)
+        assert report.skipped == {name: 1}
+        rows = landed()
+        assert len(rows) == len(set(rows)) > 0
+        assert victim not in rows
+        world.live()
+    assert world.struck()["poison"] > 0
+    world.order([])
+    assert world.sync(settings, warehouse).skipped.total() == 0
+    world.assert_equal(warehouse)

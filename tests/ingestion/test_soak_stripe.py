@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -12,12 +11,10 @@ import pytest
 from demo.sandbox import serve
 from ingestion import stripe
 from tests.ingestion.rest.support import STRIPE_KEY, Deployments, assert_equal_rows, live_rows
+from tests.ingestion.soak import DAYS, OUTAGE, drawn, orders
 from tests.ingestion.worlds import StripeWorld
 
 pytestmark = pytest.mark.soak
-DAYS = 70
-OUTAGE = range(22, 62)  # longer than the feed remembers
-FAULTS = ("429", "500", "503", "cut", "truncated", "garbled", "duplicate", "out_of_order")
 
 
 def live_a_day(world: StripeWorld, rng: random.Random, day: int) -> None:
@@ -62,7 +59,7 @@ def _left(charge: dict[str, int]) -> int:
 def test_raw_is_the_account_after_ten_weeks_of_faults_and_an_outage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rng = random.Random(int(os.environ.get("TAILRACE_TEST_SEEDS", "1").partition("-")[0]))
+    rng = drawn()
     monkeypatch.setenv("TEST_STRIPE_KEY", STRIPE_KEY)
     modes: Counter[str] = Counter()
     struck: Counter[str] = Counter()
@@ -73,8 +70,7 @@ def test_raw_is_the_account_after_ten_weeks_of_faults_and_an_outage(
             live_a_day(world, rng, day)
             if day in OUTAGE:
                 continue
-            kinds = [rng.choice(FAULTS) for _ in range(3)]
-            world.order([{"kind": kind, "skip": rng.randint(0, 15), "retry_after": "0"} for kind in kinds])
+            world.order(orders(rng, "out_of_order"))
             modes[stripe.sync(settings, warehouse).mode] += 1
             struck.update(world.struck())
         world.order([])
@@ -87,6 +83,6 @@ def test_raw_is_the_account_after_ten_weeks_of_faults_and_an_outage(
                 assert {each["id"] for each in objects} <= set(rows)
             else:
                 assert_equal_rows(warehouse, "stripe", stream, objects)
-    assert modes["full"] == 2, "the first reading, and the one after the outage"
+    assert modes["full"] == 2, "the first reading, and the one after the outage, longer than the feed remembers"
     assert modes["comparison"] >= 2, "one a week, by Stripe's own clock"
     assert sum(struck.values()) > DAYS // 2

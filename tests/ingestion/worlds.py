@@ -33,6 +33,8 @@ class World:
     """What every world has. ``live`` lets things come, change and go; ``assert_equal`` holds raw to what is here."""
 
     kind: ClassVar[Kind]
+    poisonable: ClassVar[tuple[str, str]]
+    """a table of which one record can be at fault, and the part of the path where it then is"""
     sync: Callable[[Settings, DuckDBWarehouse], SyncReport]
 
     def __init__(self, url: str) -> None:
@@ -41,6 +43,10 @@ class World:
 
     def order(self, faults: list[dict[str, Any]]) -> None:
         self._control.json("/sandbox/faults", {"faults": faults})
+
+    def victim(self) -> str:
+        """The id of a record that can be at fault."""
+        raise NotImplementedError
 
     def struck(self) -> dict[str, int]:
         """How often which fault did, since they were ordered."""
@@ -59,6 +65,7 @@ class _Account(Account):
 
 class StripeWorld(World):
     kind: ClassVar[Kind] = "stripe"
+    poisonable = ("raw_stripe.invoices", "/v1/invoices")
     sync = staticmethod(stripe.sync)
 
     def __init__(self, url: str) -> None:
@@ -71,6 +78,9 @@ class StripeWorld(World):
             if number % 15 == 0:
                 self.account.subscribe(customer, coupon=True)
         self.account.pass_days(35)
+
+    def victim(self) -> str:
+        return str(self.account.all("invoices")[3]["id"])
 
     def live(self) -> None:
         live_on_in_the_account(self.account)
@@ -88,20 +98,24 @@ class StripeWorld(World):
 
 class HubSpotWorld(World):
     kind: ClassVar[Kind] = "hubspot"
+    poisonable = ("raw_hubspot.contacts", "objects/contacts")
     sync = staticmethod(hubspot.sync)
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._portal = Portal(rest.SandboxClient(url, "pat-simulator"))
+        self.portal = Portal(rest.SandboxClient(url, "pat-simulator"))
 
     def found(self) -> None:
-        self._portal.account("company")
+        self.portal.account("company")
         for batch in range(2):
-            self._portal.create("contacts", [{"firstname": f"n{batch}-{n}"} for n in range(60)])
+            self.portal.create("contacts", [{"firstname": f"n{batch}-{n}"} for n in range(60)])
+
+    def victim(self) -> str:
+        return str(self.portal.objects("contacts")[70]["id"])
 
     def live(self) -> None:
-        live_on_in_the_portal(self._portal)
-        self._portal.create("contacts", [{"firstname": f"m{n}"} for n in range(60)])
+        live_on_in_the_portal(self.portal)
+        self.portal.create("contacts", [{"firstname": f"m{n}"} for n in range(60)])
 
     def deployment(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, DuckDBWarehouse]:
         monkeypatch.setenv("TEST_HUBSPOT_TOKEN", rest.HUBSPOT_TOKEN)
@@ -110,42 +124,46 @@ class HubSpotWorld(World):
         return rest.Deployments(home)(hubspot=self.url)
 
     def assert_equal(self, warehouse: DuckDBWarehouse) -> None:
-        assert_portal_equal(warehouse, self._portal)
+        assert_portal_equal(warehouse, self.portal)
 
 
 class SalesforceWorld(World):
     kind: ClassVar[Kind] = "salesforce"
+    poisonable = ("raw_salesforce.Lead", "")
     sync = staticmethod(salesforce.sync)
     bulk_from = 1_000_000
     names = ("Account", "Contact", "Lead")
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._org = sf.Org(url)
+        self.org = sf.Org(url)
         self._lives = 0
 
     def found(self) -> None:
         for name in ("one", "two", "three"):
-            self._org.account(name)
-        self._org.create_all("Lead", [{"LastName": f"l{n}", "Company": "x"} for n in range(13)])
+            self.org.account(name)
+        self.org.create_all("Lead", [{"LastName": f"l{n}", "Company": "x"} for n in range(13)])
+
+    def victim(self) -> str:
+        return sorted(self.org.all(next(table for table in sf.TABLES if table.name == "Lead")))[6]
 
     def live(self) -> None:
         self._lives += 1
-        self._org.pass_time(timedelta(hours=1))
-        self._org.account(f"newcomer{self._lives}")
+        self.org.pass_time(timedelta(hours=1))
+        self.org.account(f"newcomer{self._lives}")
         table = next(table for table in sf.TABLES if table.name == "Contact")
-        self._org.delete("Contact", sorted(self._org.all(table))[0])
-        self._org.create_all("Lead", [{"LastName": f"l{n}", "Company": "x"} for n in range(13)])
+        self.org.delete("Contact", sorted(self.org.all(table))[0])
+        self.org.create_all("Lead", [{"LastName": f"l{n}", "Company": "x"} for n in range(13)])
 
     def deployment(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, DuckDBWarehouse]:
         monkeypatch.setenv("TEST_SALESFORCE_ID", sf.CLIENT)
         monkeypatch.setenv("TEST_SALESFORCE_SECRET", sf.SECRET)
-        self._org.do("behave", page=5)
+        self.org.do("behave", page=5)
         left = f"[{', '.join(name for name in sf.NAMES if name not in self.names)}]"
         return sf.Deployments(home)(self.url, bulk_from=self.bulk_from, without=left)
 
     def assert_equal(self, warehouse: DuckDBWarehouse) -> None:
-        sf.assert_equal(warehouse, self._org, names=self.names, calculated=False)
+        sf.assert_equal(warehouse, self.org, names=self.names, calculated=False)
 
 
 class BulkSalesforceWorld(SalesforceWorld):

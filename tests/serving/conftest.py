@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -198,11 +198,31 @@ def product(postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[Product]:
         yield made
 
 
+def four_tenants() -> list[Resident]:
+    """One or two of each tier."""
+    return [
+        Resident(str(uuid.uuid4()), name, slug, tier)
+        for slug, name, tier in (
+            ("acorn", "Acorn Ltd", "pool"),
+            ("birch", "Birch & Sons", "pool"),
+            ("cedar", 'Cedar "Rapid", Inc.', "namespace"),
+            ("deep-vault", "Deep Vault", "silo"),
+        )
+    ]
+
+
 @contextmanager
-def new_product(postgres: EmbeddedPostgres, directory: Path) -> Iterator[Product]:
-    """Databases, roles as the product's operators make them, and a warehouse at version 1."""
-    tag = uuid.uuid4().hex[:8]
-    shared, silo = f"product_{tag}", f"silo_{tag}_deep_vault"
+def new_product(
+    postgres: EmbeddedPostgres, directory: Path, *, residents: Sequence[Resident] = (), tag: str = ""
+) -> Iterator[Product]:
+    """Databases, roles as the product's operators make them, and a warehouse at version 1.
+
+    ``residents`` (by default four, one of them a silo) and ``tag``, which is in the databases' names, may be given.
+    """
+    residents = residents or four_tenants()
+    tag = tag or uuid.uuid4().hex[:8]
+    shared = f"product_{tag}"
+    (silo,) = (f"silo_{tag}_{each.slug.replace('-', '_')}" for each in residents if each.tier == "silo")
     for role, attributes in {
         "app_owner": "login",
         "app_rw": "login",
@@ -244,15 +264,7 @@ def new_product(postgres: EmbeddedPostgres, directory: Path) -> Iterator[Product
             }
         )
     )
-    tenants = {
-        slug: Resident(str(uuid.uuid4()), name, slug, tier)
-        for slug, name, tier in (
-            ("acorn", "Acorn Ltd", "pool"),
-            ("birch", "Birch & Sons", "pool"),
-            ("cedar", 'Cedar "Rapid", Inc.', "namespace"),
-            ("deep-vault", "Deep Vault", "silo"),
-        )
-    }
+    tenants = {each.slug: each for each in residents}
     made = Product(postgres, load_settings(config_path=config), directory, shared, silo, tenants)
     write_manifest(made.manifest, rollup_models())
     made.build(1)

@@ -5,26 +5,20 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-import socket
-import threading
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import duckdb
 import httpx
 import jwt
 import pytest
-import uvicorn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from demo.postgres import EmbeddedPostgres
-from serving.api import create_app
 from serving.tokens import ensure_demo_keys, mint_demo_token
+from tests.serving.api_support import bearer, serve, signing_key, token
 from tests.serving.conftest import (
     AS_OF,
     DAYS,
@@ -38,22 +32,6 @@ from tests.serving.conftest import (
 )
 
 PATHS = ("/v1/usage", "/v1/features", "/v1/freshness")
-
-
-@contextmanager
-def serve(product: Product) -> Iterator[httpx.Client]:
-    """The app under uvicorn on a free port."""
-    ensure_demo_keys(product.settings)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(product.settings), log_level="critical"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=20) as client:
-        yield client
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -78,30 +56,6 @@ def client(published: Product) -> Iterator[httpx.Client]:
 def figure(product: Product, slug: str) -> int:
     """What a tenant's every daily figure is, and no other tenant's."""
     return 100 + list(product.tenants).index(slug)
-
-
-def bearer(product: Product, slug: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {mint_demo_token(product.settings, product.tenants[slug].id)}"}
-
-
-def signing_key(product: Product) -> rsa.RSAPrivateKey:
-    pem = (product.settings.demo_dir / "jwt_key.pem").read_bytes()
-    key = serialization.load_pem_private_key(pem, password=None)
-    assert isinstance(key, rsa.RSAPrivateKey)
-    return key
-
-
-def token(product: Product, *, key: Any = None, header: dict[str, str] | None = None, **claims: Any) -> str:
-    """A token that would be good but for what is given; a claim of None is left out."""
-    known = jwt.get_unverified_header(mint_demo_token(product.settings, "x"))["kid"]
-    good = {
-        "iss": product.settings.serving.issuer,
-        "aud": product.settings.serving.audience,
-        "tenant_id": product.tenants["acorn"].id,
-        "exp": datetime.now(UTC) + timedelta(hours=1),
-    }
-    kept = {name: value for name, value in (good | claims).items() if value is not None}
-    return jwt.encode(kept, key or signing_key(product), algorithm="RS256", headers={"kid": known} | (header or {}))
 
 
 @pytest.mark.parametrize("slug", ["acorn", "birch", "cedar", "deep-vault"])
@@ -290,7 +244,7 @@ def test_every_answer_is_under_a_strict_policy(client: httpx.Client, path: str) 
 
 def test_tenants_figures_are_stored_by_nobody_on_the_way(published: Product, client: httpx.Client) -> None:
     for path in PATHS:
-        assert client.get(path, headers=bearer(published, "acorn")).headers["cache-control"] == "no-store"
+        assert client.get(path, headers=bearer(published, "acorn")).headers["cache-control"] == "private, no-cache"
 
 
 def test_private_key_of_the_demo_is_its_owners_only(published: Product) -> None:

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from demo.postgres import EmbeddedPostgres
-from tests.serving.conftest import FEATURES, USAGE, Product, new_product
+from tests.serving.conftest import FEATURES, USAGE, Product, new_product, rollup_models
 
-TABLES = (USAGE, FEATURES, "publications", "holds", "tenant_directory")
+TABLES = (*(model["name"] for model in rollup_models()), "publications", "holds", "tenant_directory")
 READERS = ("tailrace_reader", "app_rw")
 
 

@@ -124,9 +124,6 @@
     from source
     left join {{ tenant_keys() }} as tenant_key
         on coalesce(cast(source.tenant_id as varchar), 'unattributed') = tenant_key.tenant_id
-    {%- if is_incremental() %}
-    where {{ extracted_since_last_build(last_extracted('source')) }}
-    {%- endif %}
 {%- endmacro %}
 
 
@@ -147,9 +144,6 @@
     from source
     left join {{ tenant_keys() }} as tenant_key
         on coalesce(cast(source.tenant_id as varchar), 'unattributed') = tenant_key.tenant_id
-    {%- if is_incremental() %}
-    where {{ extracted_since_last_build(last_extracted('source')) }}
-    {%- endif %}
 {%- endmacro %}
 
 
@@ -166,9 +160,6 @@
     from source
     left join {{ tenant_keys() }} as tenant_key
         on coalesce(cast(source.tenant_id as varchar), 'unattributed') = tenant_key.tenant_id
-    {%- if is_incremental() %}
-    where {{ extracted_since_last_build(last_extracted('source')) }}
-    {%- endif %}
 {%- endmacro %}
 
 
@@ -188,9 +179,6 @@
     from source
     left join {{ tenant_keys() }} as tenant_key
         on coalesce(cast(source.tenant_id as varchar), 'unattributed') = tenant_key.tenant_id
-    {%- if is_incremental() %}
-    where {{ extracted_since_last_build(last_extracted('source')) }}
-    {%- endif %}
 {%- endmacro %}
 
 
@@ -209,9 +197,6 @@
     from source
     left join {{ tenant_keys() }} as tenant_key
         on coalesce(cast(source.tenant_id as varchar), 'unattributed') = tenant_key.tenant_id
-    {%- if is_incremental() %}
-    where {{ extracted_since_last_build(last_extracted('source')) }}
-    {%- endif %}
 {%- endmacro %}
 
 
@@ -230,9 +215,6 @@
     from source
     left join {{ tenant_keys() }} as tenant_key
         on coalesce(cast(source.tenant_id as varchar), 'unattributed') = tenant_key.tenant_id
-    {%- if is_incremental() %}
-    where {{ extracted_since_last_build(last_extracted('source')) }}
-    {%- endif %}
 {%- endmacro %}
 
 

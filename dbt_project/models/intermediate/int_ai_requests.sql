@@ -15,6 +15,7 @@ final as (
         tenant_id,
         id as request_id,
         {{ utc_day('occurred_at') }} as day,
+        occurred_at,
         user_id as user_key,
         model,
         coalesce(prompt_tokens, 0) as prompt_tokens,

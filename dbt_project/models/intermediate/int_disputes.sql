@@ -33,17 +33,26 @@ closings as (
 
 ),
 
+balance_transactions as (
+
+    select
+        *,
+        source as dispute_id
+    from {{ ref('stg_stripe__balance_transactions') }}
+    where not is_deleted
+
+),
+
 balance_movements as (
 
     select
-        source as dispute_id,
+        dispute_id,
         -sum(case when amount < 0 then amount else 0 end) as amount_withdrawn,
         sum(case when amount > 0 then amount else 0 end) as amount_reinstated,
         sum(fee) as fee,
         max(case when amount > 0 then created end) as reinstated_at
-    from {{ ref('stg_stripe__balance_transactions') }}
-    where not is_deleted
-    group by source
+    from balance_transactions
+    group by dispute_id
 
 ),
 

@@ -1,12 +1,13 @@
 -- Grain: one row. The day that figures stand at: the latest day that anything landed tells of, or var `reporting_day`.
--- Not the wall clock: the same landed rows give the same marts, whenever they are built.
+-- Not the wall clock: the same landed rows give the same marts, whenever they are built. It looks through all
+-- days, because the latest may have been taken back.
 {{ config(materialized='table') }}
 
 with
 
-user_activity as (
+feature_activity as (
 
-    select * from {{ ref('int_user_activity_daily') }}
+    select * from {{ ref('int_feature_activity_daily') }}
 
 ),
 
@@ -20,7 +21,7 @@ subscription_events as (
 days as (
 
     select day
-    from user_activity
+    from feature_activity
     where day <= {{ utc_day('_extracted_at') }}
 
     union all

@@ -1,4 +1,6 @@
 -- Grain: one row per tenant_id: how it came from signing up to using the product.
+-- Built whole on every run: it looks through the days of all tenants' history for the first of each, and counts these
+-- alone.
 
 with
 
@@ -14,10 +16,15 @@ usage_daily as (
 
 ),
 
+-- What comes later than `activation_days` after signing up is too late to count.
 user_activity as (
 
-    select * from {{ ref('int_user_activity_daily') }}
-    where events > 0
+    select activity.*
+    from {{ ref('int_user_activity_daily') }} as activity
+    inner join tenants on activity.tenant_id = tenants.tenant_id
+    where
+        activity.events > 0
+        and activity.day <= {{ utc_day('tenants.created_at') }} + {{ var('activation_days') }}
 
 ),
 
@@ -27,7 +34,7 @@ reporting_day as (
 
 ),
 
--- Activated: so many users in so many features, ever since signing up.
+-- Activated: so many users in so many features since signing up.
 first_uses as (
 
     select

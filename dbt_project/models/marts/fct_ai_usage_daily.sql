@@ -30,10 +30,24 @@ ai_requests as (
 
     ),
 
+    -- Comparisons that an engine can hold against what it knows of its blocks: it reads the days, not the history.
+    reach as (
+
+        select
+            {{ from_utc('cast(min(day) as timestamp)') }} as begins_at,
+            {{ from_utc('cast(max(day) + 1 as timestamp)') }} as ends_at
+        from touched_slices
+
+    ),
+
     requests_to_count as (
 
         select ai_requests.*
         from ai_requests
+        inner join reach
+            on
+                ai_requests.occurred_at >= reach.begins_at
+                and ai_requests.occurred_at < reach.ends_at
         inner join touched_slices
             on
                 ai_requests.tenant_id = touched_slices.tenant_id

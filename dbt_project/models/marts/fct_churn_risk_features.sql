@@ -34,9 +34,9 @@ engagement_daily as (
 
 ),
 
-user_activity as (
+active_users as (
 
-    select * from {{ ref('int_user_activity_daily') }}
+    select * from {{ ref('int_active_users_daily') }}
 
 ),
 
@@ -141,35 +141,18 @@ usage as (
 
 ),
 
-users as (
-
-    select
-        user_activity.tenant_id,
-        days.day as as_of_day,
-        count(distinct user_activity.user_key) as active_users_28d,
-        count(distinct user_activity.feature) as features_28d
-    from user_activity
-    inner join days
-        on
-            user_activity.day <= days.day
-            and user_activity.day > days.day - 28
-    where user_activity.events > 0
-    group by user_activity.tenant_id, days.day
-
-),
-
 -- Seats as they stood on the last day with any usage.
 seats as (
 
     select
-        engagement_daily.tenant_id,
-        days.day as as_of_day,
+        usage.tenant_id,
+        usage.as_of_day,
         engagement_daily.seats_bought
-    from engagement_daily
-    inner join days on engagement_daily.day <= days.day
-    qualify row_number() over (
-        partition by engagement_daily.tenant_id, days.day order by engagement_daily.day desc
-    ) = 1
+    from usage
+    inner join engagement_daily
+        on
+            usage.tenant_id = engagement_daily.tenant_id
+            and usage.last_used_on = engagement_daily.day
 
 ),
 
@@ -212,9 +195,9 @@ final as (
         days.day as as_of_day,
         cast(days.day - {{ utc_day('tenants.created_at') }} as bigint) as days_since_signup,
         cast(days.day - usage.last_used_on as bigint) as days_since_use,
-        cast(coalesce(users.active_users_28d, 0) as bigint) as active_users_28d,
+        cast(coalesce(active_users.active_users_28d, 0) as bigint) as active_users_28d,
         seats.seats_bought,
-        cast(coalesce(users.features_28d, 0) as bigint) as features_28d,
+        cast(coalesce(active_users.features_28d, 0) as bigint) as features_28d,
         cast(coalesce(usage.events_28d, 0) as bigint) as events_28d,
         cast(coalesce(usage.events_28d_before, 0) as bigint) as events_28d_before,
         cast(coalesce(usage.api_requests_28d, 0) as bigint) as api_requests_28d,
@@ -235,10 +218,10 @@ final as (
         on
             mrr.tenant_id = usage.tenant_id
             and mrr.as_of_day = usage.as_of_day
-    left join users
+    left join active_users
         on
-            mrr.tenant_id = users.tenant_id
-            and mrr.as_of_day = users.as_of_day
+            mrr.tenant_id = active_users.tenant_id
+            and mrr.as_of_day = active_users.day
     left join seats
         on
             mrr.tenant_id = seats.tenant_id

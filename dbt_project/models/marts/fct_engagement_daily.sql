@@ -1,5 +1,6 @@
 -- Grain: one row per tenant_id and day (UTC) on which the tenant has at least one usage event.
--- Built whole on every run, from the daily activity of users: its cost goes with user-days, not with events.
+-- Built whole on every run, from tables of the same grain: an entitlement may change for days long gone. What reads
+-- users, int_active_users_daily, is incremental.
 
 with
 
@@ -9,16 +10,9 @@ usage_daily as (
 
 ),
 
-user_days as (
+windows as (
 
-    select distinct
-        tenant_id,
-        user_key,
-        day
-    from {{ ref('int_user_activity_daily') }}
-    where
-        events > 0
-        and user_key is not null
+    select * from {{ ref('int_active_users_daily') }}
 
 ),
 
@@ -28,69 +22,6 @@ seats as (
     where
         feature = 'seats'
         and not is_deleted
-
-),
-
--- A user is in the window of n days from the day of an activity until n days later or the next activity, whichever
--- comes first. These stretches never overlap, so distinct users need no distinct: entries minus exits, summed up.
-stretches as (
-
-    select
-        tenant_id,
-        day,
-        lead(day) over (partition by tenant_id, user_key order by day) as next_day
-    from user_days
-
-),
-
-steps as (
-
-    select
-        tenant_id,
-        day,
-        1 as step_7d,
-        1 as step_28d
-    from stretches
-
-    union all
-
-    select
-        tenant_id,
-        least(day + 7, coalesce(next_day, day + 7)) as day,
-        -1 as step_7d,
-        0 as step_28d
-    from stretches
-
-    union all
-
-    select
-        tenant_id,
-        least(day + 28, coalesce(next_day, day + 28)) as day,
-        0 as step_7d,
-        -1 as step_28d
-    from stretches
-
-    union all
-
-    -- Days with traffic but no known user still need their count.
-    select
-        tenant_id,
-        day,
-        0 as step_7d,
-        0 as step_28d
-    from usage_daily
-
-),
-
-windows as (
-
-    select
-        tenant_id,
-        day,
-        sum(sum(step_7d)) over (partition by tenant_id order by day) as active_users_7d,
-        sum(sum(step_28d)) over (partition by tenant_id order by day) as active_users_28d
-    from steps
-    group by tenant_id, day
 
 ),
 
@@ -119,8 +50,8 @@ final as (
         usage_daily.tenant_id,
         usage_daily.day,
         usage_daily.active_users,
-        cast(windows.active_users_7d as bigint) as active_users_7d,
-        cast(windows.active_users_28d as bigint) as active_users_28d,
+        windows.active_users_7d,
+        windows.active_users_28d,
         {{ share('usage_daily.active_users', 'windows.active_users_28d') }} as stickiness,
         seats_bought.seats as seats_bought,
         {{ ratio('windows.active_users_28d', 'seats_bought.seats') }} as seat_use

@@ -21,35 +21,7 @@ usage_events as (
 
 {% if is_incremental() %}
 
-    touched_slices as (
-
-        select distinct
-            tenant_id,
-            day,
-            feature
-        from usage_events
-        where
-            {% for feature in ['api', 'workflows'] %}
-                (
-                    feature = '{{ feature }}'
-                    and {{ extracted_since_last_build('_extracted_at', where="seen.feature = '" ~ feature ~ "'") }}
-                )
-                {% if not loop.last %}or{% endif %}
-            {% endfor %}
-
-    ),
-
-    events_to_count as (
-
-        select usage_events.*
-        from usage_events
-        inner join touched_slices
-            on
-                usage_events.tenant_id = touched_slices.tenant_id
-                and usage_events.day = touched_slices.day
-                and usage_events.feature = touched_slices.feature
-
-    ),
+    {{ events_of_touched_slices(['api', 'workflows']) }}
 
 {% else %}
 

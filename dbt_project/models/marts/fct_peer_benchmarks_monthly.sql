@@ -70,42 +70,52 @@ planned as (
 
 ),
 
-compared as (
+-- A quartile of the others is the value at some place among all, or the one after it where the tenant itself stands
+-- before: comparing every tenant with every other would cost the square of their number.
+ranked as (
 
     select
-        planned.tenant_id,
-        planned.month,
-        planned.metric,
-        planned.plan,
-        planned.figure,
-        count(*) as peers,
-        percentile_disc(0.25) within group (order by peers.figure) as lower_quartile,
-        percentile_disc(0.5) within group (order by peers.figure) as median,
-        percentile_disc(0.75) within group (order by peers.figure) as upper_quartile
+        *,
+        count(*) over (partition by plan, month, metric) - 1 as peers,
+        row_number() over (partition by plan, month, metric order by figure, tenant_id) as place
     from planned
-    inner join planned as peers
-        on
-            planned.plan = peers.plan
-            and planned.month = peers.month
-            and planned.metric = peers.metric
-            and planned.tenant_id <> peers.tenant_id
-    group by planned.tenant_id, planned.month, planned.metric, planned.plan, planned.figure
+
+),
+
+placed as (
+
+    select
+        *,
+        {% for quartile in [1, 2, 3] -%}
+            {% set among_others = integer_divide(quartile ~ ' * peers + 3', '4') -%}
+            {{ among_others }} + case when place <= {{ among_others }} then 1 else 0 end as place_{{ quartile }}
+            {%- if not loop.last %},{% endif %}
+        {% endfor %}
+    from ranked
+    where peers >= {{ k_anonymity() }}
 
 ),
 
 final as (
 
     select
-        tenant_id,
-        month,
-        metric,
-        plan,
-        figure,
-        cast(round(lower_quartile, 2) as decimal(18, 4)) as peers_lower_quartile,
-        cast(round(median, 2) as decimal(18, 4)) as peers_median,
-        cast(round(upper_quartile, 2) as decimal(18, 4)) as peers_upper_quartile
-    from compared
-    where peers >= {{ k_anonymity() }}
+        placed.tenant_id,
+        placed.month,
+        placed.metric,
+        placed.plan,
+        placed.figure,
+        cast(round(lower_quartile.figure, 2) as decimal(18, 4)) as peers_lower_quartile,
+        cast(round(median.figure, 2) as decimal(18, 4)) as peers_median,
+        cast(round(upper_quartile.figure, 2) as decimal(18, 4)) as peers_upper_quartile
+    from placed
+    {% for name in ['lower_quartile', 'median', 'upper_quartile'] -%}
+        inner join ranked as {{ name }}
+            on
+                placed.plan = {{ name }}.plan
+                and placed.month = {{ name }}.month
+                and placed.metric = {{ name }}.metric
+                and placed.place_{{ loop.index }} = {{ name }}.place
+    {% endfor %}
 
 )
 

@@ -40,7 +40,10 @@ staged_charges as (
 
 balance_transactions as (
 
-    select * from {{ ref('stg_stripe__balance_transactions') }}
+    select
+        *,
+        source as source_id
+    from {{ ref('stg_stripe__balance_transactions') }}
     where not is_deleted
 
 ),
@@ -74,13 +77,13 @@ numbered_charges as (
 balance_by_source as (
 
     select
-        source,
+        source_id,
         max(tenant_id) as tenant_id,
         max(currency) as currency,
         sum(amount) as amount
     from balance_transactions
-    where source is not null
-    group by source
+    where source_id is not null
+    group by source_id
 
 ),
 
@@ -122,11 +125,11 @@ compared as (
         charges.customer_id,
         charges.currency,
         charges.payment_id as object_id,
-        balance_by_source.source as other_id,
+        balance_by_source.source_id as other_id,
         charges.amount as one_side,
         balance_by_source.amount as other_side
     from charges
-    left join balance_by_source on charges.payment_id = balance_by_source.source
+    left join balance_by_source on charges.payment_id = balance_by_source.source_id
     where charges.amount > 0 and coalesce(balance_by_source.currency, charges.currency) = charges.currency
 
     union all
@@ -137,11 +140,11 @@ compared as (
         refunds.customer_id,
         refunds.currency,
         refunds.payment_id as object_id,
-        balance_by_source.source as other_id,
+        balance_by_source.source_id as other_id,
         refunds.amount as one_side,
         balance_by_source.amount as other_side
     from refunds
-    left join balance_by_source on refunds.payment_id = balance_by_source.source
+    left join balance_by_source on refunds.payment_id = balance_by_source.source_id
     where coalesce(balance_by_source.currency, refunds.currency) = refunds.currency
 
     union all
@@ -169,11 +172,11 @@ compared as (
         disputes.customer_id,
         disputes.currency,
         disputes.dispute_id as object_id,
-        balance_by_source.source as other_id,
+        balance_by_source.source_id as other_id,
         case when disputes.outcome = 'won' then 0 else -disputes.amount end as one_side,
         balance_by_source.amount as other_side
     from disputes
-    left join balance_by_source on disputes.dispute_id = balance_by_source.source
+    left join balance_by_source on disputes.dispute_id = balance_by_source.source_id
     where coalesce(balance_by_source.currency, disputes.currency) = disputes.currency
 
     union all
@@ -185,12 +188,12 @@ compared as (
         null as customer_id,
         balance_by_source.currency,
         balance_transactions.id as object_id,
-        balance_by_source.source as other_id,
+        balance_by_source.source_id as other_id,
         null as one_side,
         balance_transactions.amount as other_side
     from balance_transactions
-    inner join balance_by_source on balance_transactions.source = balance_by_source.source
-    left join {{ ref('int_payments') }} as payments on balance_by_source.source = payments.payment_id
+    inner join balance_by_source on balance_transactions.source_id = balance_by_source.source_id
+    left join {{ ref('int_payments') }} as payments on balance_by_source.source_id = payments.payment_id
     where
         payments.payment_id is null
         and balance_transactions.type in ('charge', 'payment', 'refund', 'payment_refund', 'adjustment')

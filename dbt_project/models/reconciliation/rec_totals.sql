@@ -1,112 +1,10 @@
 -- Grain: one row per comparison, tenant_id and subject: what one layer says beside what the next one does. A break is a
 -- row whose sides differ.
--- It reads the whole history, narrowly: an increment that missed something shows nowhere else.
+-- Usage is compared over the months that are restated in the ordinary way, this one and the last, and over one earlier
+-- month, another one each day, so that all of history is looked at in as many days as it has months. What else is here
+-- is compared over all of history, because it is short.
 
 with
-
-{% set usage = {
-    'workflow_runs': ('workflows', 'workflow_runs', 'started_at'),
-    'tasks': ('tasks', 'tasks_completed', 'completed_at'),
-    'comments': ('comments', 'comments', 'created_at'),
-    'api_requests': ('api', 'api_requests', 'occurred_at'),
-    'ai_requests': ('ai', 'ai_requests', 'occurred_at'),
-} %}
-raw_usage as (
-
-    {% for table, (feature, measure, time) in usage.items() %}
-        select
-            cast(tenant_id as varchar) as tenant_id,
-            '{{ feature }}' as subject,
-            count(*) as total
-        from {{ source('raw_app', table) }}
-        where
-            _ab_cdc_deleted_at is null
-            and {{ time }} is not null
-        group by cast(tenant_id as varchar)
-        union all
-    {% endfor %}
-
-    select
-        cast(tenant_id as varchar) as tenant_id,
-        'ai cost' as subject,
-        sum(cost_usd) as total
-    from {{ source('raw_app', 'ai_requests') }}
-    where
-        _ab_cdc_deleted_at is null
-        and occurred_at is not null
-    group by cast(tenant_id as varchar)
-    having sum(cost_usd) <> 0
-
-),
-
-staged_usage as (
-
-    select
-        tenant_id,
-        feature as subject,
-        count(*) as total
-    from {{ ref('int_usage_events') }}
-    where not is_deleted
-    group by tenant_id, feature
-
-    union all
-
-    select
-        tenant_id,
-        'ai cost' as subject,
-        sum(ai_cost_usd) as total
-    from {{ ref('int_usage_events') }}
-    where not is_deleted
-    group by tenant_id
-    having sum(ai_cost_usd) <> 0
-
-),
-
-mart_usage as (
-
-    {% for table, (feature, measure, time) in usage.items() %}
-        select
-            tenant_id,
-            '{{ feature }}' as subject,
-            sum({{ measure }}) as total
-        from {{ ref('fct_usage_daily') }}
-        group by tenant_id
-        having sum({{ measure }}) > 0
-        union all
-    {% endfor %}
-
-    select
-        tenant_id,
-        'ai cost' as subject,
-        sum(ai_cost_usd) as total
-    from {{ ref('fct_usage_daily') }}
-    group by tenant_id
-    having sum(ai_cost_usd) <> 0
-
-),
-
-rollup_usage as (
-
-    {% for table, (feature, measure, time) in usage.items() %}
-        select
-            tenant_id,
-            '{{ feature }}' as subject,
-            sum({{ measure }}) as total
-        from {{ ref('rollup_tenant_usage_daily') }}
-        group by tenant_id
-        having sum({{ measure }}) > 0
-        union all
-    {% endfor %}
-
-    select
-        tenant_id,
-        'ai cost' as subject,
-        sum(ai_cost_usd) as total
-    from {{ ref('rollup_tenant_usage_daily') }}
-    group by tenant_id
-    having sum(ai_cost_usd) <> 0
-
-),
 
 reporting_day as (
 
@@ -114,6 +12,153 @@ reporting_day as (
 
 ),
 
+usage_daily as (
+
+    select * from {{ ref('fct_usage_daily') }}
+
+),
+
+rollup_daily as (
+
+    select * from {{ ref('rollup_tenant_usage_daily') }}
+
+),
+
+{% set usage = [
+    ('workflows', 'workflow_runs', 'started_at', 'count(*)', 'workflow_runs'),
+    ('tasks', 'tasks', 'completed_at', 'count(*)', 'tasks_completed'),
+    ('comments', 'comments', 'created_at', 'count(*)', 'comments'),
+    ('api', 'api_requests', 'occurred_at', 'count(*)', 'api_requests'),
+    ('ai', 'ai_requests', 'occurred_at', 'count(*)', 'ai_requests'),
+    ('ai cost', 'ai_requests', 'occurred_at', 'sum(ai_requests.cost_usd)', 'ai_cost_usd'),
+] %}
+{% set windows = ['recent', 'in_turn'] %}
+reckoned as (
+
+    select
+        {{ month_of('reporting_day') }} as month,
+        reporting_day - cast('1970-01-01' as date) as turn,
+        -- Of a deployment that is too young there are none in turn, and the empty month before is as good as any.
+        {{ months_between("coalesce((select min(usage_daily.day) from usage_daily), reporting_day)", 'reporting_day') }}
+            as earlier_months
+    from reporting_day
+
+),
+
+recent as (
+
+    select
+        {{ plus_months('month', -1) }} as first_day,
+        cast('9999-01-01' as date) as last_day
+    from reckoned
+
+),
+
+in_turn as (
+
+    select
+        {{ plus_months('month', '-(2 + mod(turn, greatest(earlier_months - 1, 1)))') }} as first_day,
+        {{ plus_months('month', '-(1 + mod(turn, greatest(earlier_months - 1, 1)))') }} - 1 as last_day
+    from reckoned
+
+),
+
+raw_usage as (
+
+    {% for subject, table, time, raw_total, measure in usage %}
+        select
+            tenant_id,
+            '{{ subject }}' as subject,
+            sum(total) as total
+        from (
+            {% for window in windows %}
+                select
+                    cast({{ table }}.tenant_id as varchar) as tenant_id,
+                    {{ raw_total }} as total
+                from {{ source('raw_app', table) }} as {{ table }}
+                inner join {{ window }} as reconciled
+                    on
+                        {{ table }}.{{ time }} >= {{ from_utc('cast(reconciled.first_day as timestamp)') }}
+                        and {{ table }}.{{ time }} < {{ from_utc('cast(reconciled.last_day + 1 as timestamp)') }}
+                where {{ table }}._ab_cdc_deleted_at is null
+                group by cast({{ table }}.tenant_id as varchar)
+                {% if not loop.last %}union all{% endif %}
+            {% endfor %}
+        ) as counted
+        group by tenant_id
+        having sum(total) > 0
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+),
+
+staged_by_feature as (
+
+    select
+        tenant_id,
+        subject,
+        sum(total) as total,
+        sum(cost) as cost
+    from (
+        {% for window in windows %}
+            select
+                usage_events.tenant_id,
+                usage_events.feature as subject,
+                count(*) as total,
+                sum(usage_events.ai_cost_usd) as cost
+            from {{ ref('int_usage_events') }} as usage_events
+            inner join {{ window }} as reconciled
+                on
+                    usage_events.occurred_at >= {{ from_utc('cast(reconciled.first_day as timestamp)') }}
+                    and usage_events.occurred_at < {{ from_utc('cast(reconciled.last_day + 1 as timestamp)') }}
+            where not usage_events.is_deleted
+            group by usage_events.tenant_id, usage_events.feature
+            {% if not loop.last %}union all{% endif %}
+        {% endfor %}
+    ) as counted
+    group by tenant_id, subject
+
+),
+
+staged_usage as (
+
+    select
+        tenant_id,
+        subject,
+        total
+    from staged_by_feature
+    union all
+    select
+        tenant_id,
+        'ai cost' as subject,
+        cost as total
+    from staged_by_feature
+    where subject = 'ai' and cost > 0
+
+),
+
+{% for name, layer in {'mart_usage': 'usage_daily', 'rollup_usage': 'rollup_daily'}.items() %}
+    {{ name }} as (
+
+        {% for subject, table, time, raw_total, measure in usage %}
+            select
+                {{ layer }}.tenant_id,
+                '{{ subject }}' as subject,
+                sum({{ layer }}.{{ measure }}) as total
+            from {{ layer }}
+            cross join recent
+            cross join in_turn
+            where
+                {{ layer }}.day between recent.first_day and recent.last_day
+                or {{ layer }}.day between in_turn.first_day and in_turn.last_day
+            group by {{ layer }}.tenant_id
+            having sum({{ layer }}.{{ measure }}) > 0
+            {% if not loop.last %}union all{% endif %}
+        {% endfor %}
+
+    ),
+
+{% endfor %}
 -- Active subscription items, as they stand when the reporting day ends.
 item_mrr as (
 

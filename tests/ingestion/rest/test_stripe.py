@@ -342,6 +342,7 @@ def test_an_outage_longer_than_the_feed_remembers_is_answered_by_a_full_listing(
         assert stripe.sync(settings, warehouse).mode == "incremental"
 
 
+@pytest.mark.unlike_stripe
 def test_a_new_field_is_named_lands_restricted_and_goes_with_its_row(
     account: Account, deployment: Deployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:

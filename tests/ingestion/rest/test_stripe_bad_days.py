@@ -174,6 +174,7 @@ def test_an_event_that_breaks_its_page_is_answered_by_reading_what_could_have_ch
     assert (again.mode, again.skipped["events"]) == ("incremental", 1), "it is known now, and asked for again"
 
 
+@pytest.mark.unlike_stripe
 def test_what_is_no_record_is_counted_and_the_others_of_its_page_land(
     tampered: tuple[Tampered, Account], deployment: Deployments
 ) -> None:

@@ -1,12 +1,5 @@
 -- Grain: one row per call of a tenant.
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='merge',
-        unique_key=['tenant_id', 'id'],
-        on_schema_change='fail',
-    )
-}}
+{{ config(materialized='view') }}
 
 with
 

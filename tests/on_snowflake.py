@@ -1,0 +1,304 @@
+"""The whole project built twice on a Snowflake emulator, with changed data in between, held against DuckDB row for row.
+
+``python -m tests.on_snowflake --emulator .venv-emulator/bin/snowduck`` starts the emulator (snowduck, which reads
+Snowflake's SQL with a parser of its own), lands the same rows in both engines, builds, lands a day and deletions more,
+builds again, and compares every mart and rollup after each. The last line is one JSON object; any difference is a
+failure. What the emulator itself gets wrong stands in docs/snowflake.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import snowflake.connector
+
+from bench.landed import land_a_day, land_history
+from warehouse import DuckDBWarehouse
+
+PROJECT = Path(__file__).parents[1] / "dbt_project"
+MACROS = Path(__file__).with_name("fixtures") / "emulator_macros.sql"
+EVENTS, TENANTS, DAY = 4_000, 12, 200
+COMPARED = ("marts", "rollups")
+# Of the run itself, not of the data.
+_OF_THE_RUN = {"run_id", "restated_at"}
+_PROFILE = """
+tailrace:
+  target: emulator
+  outputs:
+    emulator:
+      type: snowflake
+      account: test
+      host: 127.0.0.1
+      port: {port}
+      protocol: http
+      user: test
+      password: test
+      role: test
+      warehouse: test
+      database: TAILRACE
+      schema: main
+      threads: 1
+"""
+_TYPES = (
+    (r"UUID|VARCHAR", "varchar"),
+    (r"JSON|.*\[\]", "variant"),
+    (r"TIMESTAMP WITH TIME ZONE", "timestamp_tz"),
+    (r"TIMESTAMP", "timestamp_ntz"),
+    (r"DECIMAL(.*)", r"number\1"),
+    (r"SMALLINT|INTEGER|BIGINT", "bigint"),
+    (r"BOOLEAN", "boolean"),
+    (r"DATE", "date"),
+    (r"DOUBLE|FLOAT", "float"),
+    (r"BLOB", "binary"),
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.on_snowflake", description=str(__doc__).partition("\n\n")[0])
+    parser.add_argument("--emulator", type=Path, required=True, help="the emulator's program")
+    parser.add_argument("--keep", type=Path, help="a folder for logs and what was compiled, which stays")
+    options = parser.parse_args(arguments)
+    builds, compared, differing = 0, set(), set()
+    with tempfile.TemporaryDirectory(prefix="tailrace-snowflake-") as scratch:
+        folder = options.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        local = DuckDBWarehouse(folder / "warehouse.duckdb", vault_path=folder / "vault.duckdb")
+        with _emulator(options.emulator, folder / "emulator.log") as port:
+            (folder / "profiles.yml").write_text(_PROFILE.format(port=port), encoding="utf-8")
+            with local.writer("history") as con:
+                land_history(con, events=EVENTS, tenants=TENANTS)
+            for number in range(2):
+                if number:
+                    with local.writer("day") as con:
+                        land_a_day(con, events=DAY, number=730)
+                print(f"build {number + 1}", flush=True)
+                with local.writer("copy") as con, _connected(port) as remote:
+                    _copy_raw(con, remote)
+                _dbt(folder, _for_the_emulator(folder / "project"), folder, "emulator", local)
+                _dbt(folder, PROJECT, PROJECT, "dev", local)
+                builds += 1
+                with local.writer("compare") as con, _connected(port) as remote:
+                    for schema, table in _marts(con):
+                        compared.add(f"{schema}.{table}")
+                        for line in _differences(con, remote, schema, table):
+                            differing.add(f"{schema}.{table}")
+                            print(f"  {schema}.{table}: {line}", flush=True)
+    print(
+        json.dumps(
+            {
+                "builds": builds,
+                "marts_compared": len(compared),
+                "marts_differing": len(differing),
+                "differing": sorted(differing),
+            }
+        )
+    )
+    return 1 if differing or not compared else 0
+
+
+@contextmanager
+def _emulator(program: Path, log: Path) -> Iterator[int]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    with log.open("w") as output:
+        server = subprocess.Popen([str(program), "--port", str(port)], stdout=output, stderr=subprocess.STDOUT)
+        try:
+            for _ in range(300):
+                with socket.socket() as client:
+                    if client.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                if server.poll() is not None:
+                    sys.exit(f"the emulator ended at once; see {log}")
+                time.sleep(0.2)
+            yield port
+        finally:
+            server.terminate()
+            server.wait()
+
+
+@contextmanager
+def _connected(port: int) -> Iterator[Any]:
+    connection = snowflake.connector.connect(
+        account="test", host="127.0.0.1", port=port, protocol="http", user="test", password="test", database="TAILRACE"
+    )
+    try:
+        yield connection.cursor()
+    finally:
+        connection.close()
+
+
+def _copy_raw(con: duckdb.DuckDBPyConnection, remote: Any) -> None:
+    """Raw tables and the vault, as they stand; what stood there goes."""
+    for database in ("TAILRACE", "VAULT"):
+        remote.execute(f"create database if not exists {database}")
+    tables = con.execute(
+        "select database_name, schema_name, table_name from duckdb_tables() "
+        "where schema_name like 'raw_%' or table_name = 'tenant_keys' order by all"
+    ).fetchall()
+    for database, schema, table in tables:
+        target = f"TAILRACE.{schema}.{table}"
+        if database == "vault":
+            target = f"VAULT.public.{table}"
+        columns = con.execute(
+            "select column_name, data_type from duckdb_columns() where database_name = ? and schema_name = ? "
+            "and table_name = ? order by column_index",
+            [database, schema, table],
+        ).fetchall()
+        remote.execute(f"create schema if not exists {target.rpartition('.')[0]}")
+        types = ", ".join(f'"{name.upper()}" {_type(kind)}' for name, kind in columns)
+        remote.execute(f"create or replace table {target} ({types})")
+        rows = con.execute(f'select * from "{database}"."{schema}"."{table}"').fetchall()  # noqa: S608  names of ours
+        for start in range(0, len(rows), 500):
+            batch = ", ".join(
+                "(" + ", ".join(_literal(value) for value in row) + ")" for row in rows[start : start + 500]
+            )
+            names = [f"c{number}" for number in range(len(columns))]
+            taken = ", ".join(_taken(name, kind) for name, (_, kind) in zip(names, columns, strict=True))
+            listed = f"(values {batch}) as given ({', '.join(names)})"
+            remote.execute(f"insert into {target} select {taken} from {listed}")  # noqa: S608  values of ours
+
+
+def _type(kind: str) -> str:
+    for pattern, given in _TYPES:
+        if re.fullmatch(pattern, kind):
+            return re.sub(f"^{pattern}$", given, kind)
+    raise SystemExit(f"on_snowflake: no type for {kind}; add it to _TYPES")
+
+
+def _taken(column: str, kind: str) -> str:
+    given = _type(kind)
+    if given == "variant":
+        return f"parse_json({column})"
+    return f"to_binary({column}, 'HEX')" if given == "binary" else f"cast({column} as {given})"
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bytes):
+        return f"'{value.hex()}'"
+    if isinstance(value, bool | int | Decimal):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return f"'{value.isoformat(sep=' ')}'"
+    if isinstance(value, list):
+        value = json.dumps(value)
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _for_the_emulator(copy: Path) -> Path:
+    """The project without what the emulator cannot read: contracts of models, whose columns it does not take beside a
+    query, and the macros of ``emulator_macros.sql``. No model is touched.
+    """
+    if not copy.exists():
+        shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns("target", "logs"))
+        for path in copy.rglob("*.yml"):
+            text = path.read_text(encoding="utf-8")
+            path.write_text(text.replace("enforced: true", "enforced: false"), encoding="utf-8")
+        instead = MACROS.read_text(encoding="utf-8")
+        for path in (copy / "macros").rglob("*.sql"):
+            text = path.read_text(encoding="utf-8")
+            for name in re.findall(r"macro (\w+)\(", instead):
+                text = text.replace(f"macro {name}(", f"macro not_{name}(")
+            path.write_text(text, encoding="utf-8")
+        (copy / "macros" / MACROS.name).write_text(instead, encoding="utf-8")
+    return copy
+
+
+def _dbt(folder: Path, project: Path, profiles: Path, target: str, local: DuckDBWarehouse) -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TAILRACE_", "DBT_"))}
+    with local.lease("dbt"):
+        done = subprocess.run(
+            [
+                *(str(Path(sys.executable).with_name("dbt")), "--no-version-check", "--no-use-colors", "build"),
+                *(
+                    "--exclude-resource-type",
+                    "unit_test",
+                    "--project-dir",
+                    str(project),
+                    "--profiles-dir",
+                    str(profiles),
+                ),
+                *("--target", target, "--target-path", str(folder / f"target-{target}")),
+                *("--log-path", str(folder / f"logs-{target}")),
+            ],
+            env={
+                **inherited,
+                "DO_NOT_TRACK": "1",
+                "TAILRACE_WAREHOUSE_PATH": str(folder / "warehouse.duckdb"),
+                "TAILRACE_VAULT_PATH": str(folder / "vault.duckdb"),
+            },
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode != 0:
+        lines = [line for line in done.stdout.splitlines() if " OK " not in line and " PASS " not in line]
+        raise SystemExit("\n".join(lines[-120:]) + f"\non_snowflake: dbt build on {target} failed")
+
+
+def _marts(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    return con.execute(
+        "select table_schema, table_name from information_schema.tables where table_schema in (select unnest(?)) "
+        "and table_catalog = current_database() order by all",
+        [list(COMPARED)],
+    ).fetchall()
+
+
+def _differences(con: duckdb.DuckDBPyConnection, remote: Any, schema: str, table: str) -> Iterator[str]:
+    columns = [
+        (name, kind)
+        for name, kind in con.execute(
+            "select column_name, data_type from duckdb_columns() where schema_name = ? and table_name = ? "
+            "and database_name = current_database() order by column_index",
+            [schema, table],
+        ).fetchall()
+        if name not in _OF_THE_RUN
+    ]
+    ours = ", ".join(f'epoch_us("{c}")' if k.startswith("TIMESTAMP") else f'"{c}"' for c, k in columns)
+    theirs = ", ".join(f"date_part(epoch_microsecond, {c})" if k.startswith("TIMESTAMP") else c for c, k in columns)
+    found = sorted(map(_comparable, con.execute(f'select {ours} from "{schema}"."{table}"').fetchall()))  # noqa: S608
+    other = sorted(map(_comparable, remote.execute(f"select {theirs} from TAILRACE.{schema}.{table}").fetchall()))  # noqa: S608
+    only_here, only_there = sorted(set(found) - set(other)), sorted(set(other) - set(found))
+    if len(found) != len(other):
+        yield f"{len(found)} rows on DuckDB, {len(other)} on Snowflake"
+    if only_here or only_there:
+        yield f"{len(only_here)} rows only on DuckDB, {len(only_there)} only on Snowflake, of {len(found)}"
+        yield f"  columns   {tuple(name for name, _ in columns)}"
+        for row in only_here[:2]:
+            yield f"  DuckDB    {row}"
+        for row in only_there[:2]:
+            yield f"  Snowflake {row}"
+
+
+def _comparable(row: Sequence[object]) -> tuple[str, ...]:
+    return tuple(_text(value) for value in row)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, int | float | Decimal):
+        exact = Decimal(str(value)).normalize()
+        return f"{exact:f}"
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
