@@ -41,11 +41,12 @@ _ADDED_TO_PUBLICATIONS = {
     "kept": "boolean not null default false",
     "made_by": "text",
 }
-# A tenant whose rollups were rolled back sees the version that stands for it, and none of what was published since.
+# A tenant whose rollups were rolled back sees the version that stands for it, and none of what was published since. The
+# key is the version, so the setting is read in a subquery, once a query.
 _VISIBLE_PUBLICATIONS = sql.SQL(
     "{tenant} is not null and coalesce(tenant_id = {tenant}, true) and version <= coalesce("
     "(select held.version from {holds} as held where held.tenant_id = {tenant}), version)"
-).format(tenant=ddl.CURRENT_TENANT, holds=ddl.table(ddl.HOLDS))
+).format(tenant=sql.SQL("(select {})").format(ddl.CURRENT_TENANT), holds=ddl.table(ddl.HOLDS))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The bench of publishing measures what it says: whole publishes, exactly what changed, and mixtures where there are."""
+"""The bench of publishing measures what it says: whole publishes, what changed, and mixtures where there are any."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def few_tenants(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[serving.Bench]:
     with rollups.server(tmp_path) as postgres:
-        yield serving.Bench(
-            folder=tmp_path, postgres=postgres, rows=ROWS, rounds=1, publishes=3, say=lambda _: None
-        )  # fmt: skip
+        yield serving.Bench(folder=tmp_path, postgres=postgres, rows=ROWS, rounds=1, publishes=3, say=lambda _: None)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
