@@ -15,7 +15,7 @@ _LOCK_TIMEOUT_MS = 15_000
 # The server ends a query within a second of its client's death, and an idle transaction after five minutes.
 _SESSION = (
     f"-c lock_timeout={_LOCK_TIMEOUT_MS} -c client_connection_check_interval=1000 "
-    "-c idle_in_transaction_session_timeout=300000 -c timezone=UTC -c synchronous_commit=on"
+    "-c idle_in_transaction_session_timeout=300000 -c timezone=UTC -c synchronous_commit=on -c work_mem=64MB"
 )
 _ADVISORY_LOCK = 0x7A11_9ACE
 
