@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import psycopg
+import pyarrow as pa
 import pytest
 from psycopg import sql
 
@@ -72,6 +74,43 @@ def test_every_type_and_null_arrives_as_it_was(database: Any, rows: int, monkeyp
                 warehouse.execute(f"create table b as select {names} from back")
             assert warehouse.execute(query.format("t", "b")).fetchall() == []
             assert warehouse.execute("select count(*) from b").fetchone() == (rows,)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 70])
+def test_arrays_of_any_length_go_and_come_back_element_by_element(database: Any, rows: int) -> None:
+    kinds = {"id": "uuid", "days": "date[]", "hashes": "bigint[]"}
+    columns = tuple(Column(name=name, type=kind) for name, kind in kinds.items())
+    database.execute("create temp table t (id uuid, days date[], hashes bigint[])")
+    with duckdb.connect() as warehouse:
+        warehouse.execute(
+            "create table t as select unhex(replace(uuid()::varchar, '-', '')) as id, "
+            "list(date '1999-12-30' + n::int) as days, list((n - 2) * 92233720368547758) as hashes "
+            f"from range({rows}) as made (r), range(40) as elements (n) where n <= r * 7 % 31 group by r"
+        )
+        with database.cursor() as cursor:
+            assert (
+                rowcopy.copy_in(cursor, sql.Identifier("t"), columns, rowcopy.batches(warehouse.sql("from t"))) == rows
+            )
+            back = rowcopy.copy_out(cursor, sql.SQL("select id, days, hashes from t"), columns)
+        warehouse.register("back", back)
+        elements = "select id, unnest(days) as days, unnest(hashes) as hashes from t"
+        for one, other in ((elements, "from back"), ("from back", elements)):
+            assert warehouse.execute(f"({one}) except all ({other})").fetchall() == []
+        assert warehouse.execute("select count(distinct id) from back").fetchone() == (rows,)
+
+
+def test_batches_read_ahead_come_in_order_and_fail_where_they_are_read() -> None:
+    def source() -> Iterator[pa.RecordBatch]:
+        for number in range(3):
+            yield pa.record_batch([[number]], names=["n"])
+        raise ValueError("no more")
+
+    with rowcopy.ahead(source()) as batches:
+        assert [next(batches)["n"][0].as_py() for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(ValueError, match="no more"):
+            next(batches)
+    with rowcopy.ahead(iter([])) as batches:
+        assert list(batches) == []
 
 
 def test_values_that_change_places_within_a_slice_are_a_change(product: Product) -> None:
