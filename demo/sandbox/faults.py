@@ -122,7 +122,7 @@ class Faults:
                 continue
             if fault.kind == "duplicate" and _walk(request) not in self._pages:
                 continue
-            if fault.kind == "out_of_order" and "/events" not in request.path:
+            if fault.kind == "out_of_order" and not request.path.endswith("/events"):
                 continue
             if fault.strikes(request):
                 fault.count()

@@ -51,7 +51,7 @@ def test_a_proof_that_holds_is_told_in_a_line(
 
 
 def test_a_page_of_another_proof_is_stale(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(commands, "proved", lambda: _proof(SOUND))
+    monkeypatch.setattr(commands, "_compiled", lambda: [SOUND])
     assert main(["check"]) == 1
     assert capsys.readouterr().err == "docs/privacy-proof.md: stale; run `tailrace policy compile`\n"
 
