@@ -60,7 +60,7 @@ test-airbyte-connectors: $(STAMP) ## Airbyte's published connectors, each instal
 test-canaries: $(STAMP) ## unique personal values in every personal column, a whole run, then every byte outside raw searched
 	@$(BIN)/python -W ignore -m tests.canaries
 
-test-isolation: $(STAMP) ## every way a tenant may try to learn of another: SQL, PgBouncer, API, files, dashboard (FLAGS=--json)
+test-isolation: $(STAMP) ## every way a tenant may try to learn of another: SQL, PgBouncer, API, files, dashboard; then products broken on purpose, which takes longer (FLAGS=--sound leaves those out, FLAGS=--json)
 	@$(BIN)/python -W ignore -m tests.isolation $(FLAGS)
 
 test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off; Salesforce on its worst days

@@ -1332,7 +1332,6 @@ alter table if exists raw_stripe."EVENTS" modify
     column "API_VERSION" set tag governance.data_class = 'operational',
     column "CREATED" set tag governance.data_class = 'operational',
     column "DATA" set tag governance.data_class = 'restricted',
-    column "REQUEST" set tag governance.data_class = 'restricted',
     column "_AIRBYTE_RAW_ID" set tag governance.data_class = 'operational',
     column "_AIRBYTE_EXTRACTED_AT" set tag governance.data_class = 'operational',
     column "_AIRBYTE_META" set tag governance.data_class = 'restricted',

@@ -91,7 +91,7 @@ class StripeReading(Reading):
     def swept(self, con: duckdb.DuckDBPyConnection) -> None:
         """An event's copy of the object also says whose it is, so that a deleted row keeps it; not one from abroad."""
         self.lander.tombstone_where(con, EVENTS, f"id in {_ABROAD}", [], generation=self.position["generation"])
-        con.execute(f"update raw_stripe.events set data = null, request = null where id in {_ABROAD}")  # noqa: S608
+        con.execute(f"update raw_stripe.events set data = null where id in {_ABROAD}")  # noqa: S608
 
     def clocks(self) -> dict[str, datetime]:
         """Stripe's clock is that of its events: a sandbox lives in another time."""

@@ -109,7 +109,8 @@ def _mark_shared(directory: Path, region: Region, tenants: list[Tenant]) -> set[
                     changed = [json.dumps(document), key]
                     connection.execute(f"update {table} set {column} = ? where id = ?", changed)  # noqa: S608
         connection.close()
-        found |= {key.encode() for key in theirs if len(key) >= _LEAST}
+        # Whoever follows a feed that all regions share remembers where it stands by an event, whosever that was.
+        found |= {key.encode() for key in theirs if len(key) >= _LEAST and not key.startswith("evt_")}
     return found
 
 

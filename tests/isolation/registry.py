@@ -218,8 +218,9 @@ class Session:
 
 
 def _varies(header: str) -> bool:
-    # A body that holds a time is now and then a digit longer; the body itself is compared.
-    return header.lower() in ("date", "x-request-id", "retry-after", "content-length") or "ratelimit" in header.lower()
+    # A body that holds a time is now and then a digit longer, and has another tag; the body itself is compared.
+    own = ("date", "x-request-id", "retry-after", "content-length", "etag")
+    return header.lower() in own or "ratelimit" in header.lower()
 
 
 def _text(value: object) -> str:

@@ -21,15 +21,7 @@ from tests.privacy.interrupted import RIGHTS, summary
 from tests.privacy.support import EMAIL, JANE, RECEIPT_KEY, SECRETS, Home, home_in
 from warehouse.failpoints import RIGHT_POINTS
 
-QUICK = {
-    ("export", "export_mid_file"),
-    ("rectify", "rectify_after_resync"),
-    ("restrict", "restrict_after_aside"),
-    ("lift", "lift_after_aside"),
-    ("offboard", "leave_after_raw"),
-    ("split", "split_after_rows"),
-    ("retention", "retention_after_rows"),
-}
+QUICK = {("export", "export_mid_file"), ("offboard", "leave_after_raw"), ("split", "split_after_rows")}
 CASES = [
     pytest.param(name, point, id=f"{name}-{point}", marks=[] if (name, point) in QUICK else pytest.mark.operations)
     for name, right in RIGHTS.items()

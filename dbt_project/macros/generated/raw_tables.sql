@@ -1333,7 +1333,6 @@ create table if not exists raw_stripe.events (
     "api_version" VARCHAR,
     "created" BIGINT,
     "data" JSON,
-    "request" JSON,
     "_airbyte_raw_id" VARCHAR,
     "_airbyte_extracted_at" TIMESTAMPTZ,
     "_airbyte_meta" JSON,

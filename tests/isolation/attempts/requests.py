@@ -13,7 +13,7 @@ from tests.isolation.attempts.paths import paths
 from tests.isolation.markers import FIRST_DAY
 from tests.isolation.registry import Attack, attempt
 
-_VARYING = (b"date:", b"ratelimit", b"content-length:", b"x-request-id:")
+_VARYING = (b"date:", b"ratelimit", b"content-length:", b"x-request-id:", b"etag:")
 _NAMES = ("tenant_id", "tenant", "tenantId", "tid", "org", "account", "customer", "app.current_tenant_id", "id")
 
 
@@ -227,7 +227,7 @@ def errors(attack: Attack) -> None:
         as_self(attack, path, params={"from": "not a day"})
         as_self(attack, path, params={"from": "2026-02-30", "to": "x" * 3000})
         as_self(attack, path, params={"unknown": attack.other})
-        attack.get(path, headers={"Authorization": "Bearer " + "é".encode().decode("latin-1")})
+        attack.get(path, headers={"Authorization": "Bearer é".encode()})
         attack.get(path, headers={"Accept": "application/xml", "Accept-Language": "\x7f"})
 
 
