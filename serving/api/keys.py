@@ -140,7 +140,7 @@ def _cursor(settings: Settings) -> Iterator[psycopg.Cursor[Any]]:
 def _ensure_table(cursor: psycopg.Cursor[Any]) -> None:
     if _exists(cursor):
         return
-    visible = "tenant_id = (select nullif(current_setting('app.current_tenant_id', true), '')::uuid)"
+    visible = f"tenant_id = {ddl.CURRENT_TENANT.as_string(None)}"
     for statement in (
         f"set local role {ddl.OWNER}",
         "create table tenant_analytics.api_keys (tenant_id uuid not null, key_id text not null unique, "
