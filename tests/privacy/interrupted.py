@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pii_policies import load_contracts
-from privacy import files, journal, retention
+from privacy import files, journal, receipts, retention
 from privacy.export import export
 from privacy.rectify import rectify
 from privacy.restrict import lift, restrict
@@ -79,7 +79,8 @@ def _leave_region(home: Home) -> None:
 
 
 def _restricted(home: Home) -> str:
-    return next((home.settings.privacy_dir / "receipts").glob("*.json")).stem
+    kept = receipts.receipts_dir(home.settings).glob("*.json")
+    return next(path.stem for path in kept if receipts.read(path)["kind"] == "restriction")
 
 
 def _retain(home: Home) -> Path:
