@@ -354,7 +354,7 @@ class Settings(_Section):
             raise PydanticCustomError(
                 "residency",
                 "residency.silo_only names {count} tenants, and Stripe and the CRM are accounts of all tenants, whose "
-                "records land side by side; say residency.silo_only_in_shared_sources: lands, or keep these out of them",
+                "records land side by side; keep these out, or say residency.silo_only_in_shared_sources: lands",
                 {"count": len(self.residency.silo_only)},
             )
         for key, pattern in places.items():

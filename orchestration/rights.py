@@ -18,7 +18,15 @@ Progress = Callable[[str], None]
 
 
 def rights_of(settings: Settings, *, progress: Progress = lambda text: None) -> Rights:
-    """The rights of persons and tenants in this deployment, exercised by whoever runs this process."""
+    """The rights of persons and tenants in this deployment, exercised by whoever runs this process.
+
+    Raises TailraceError on Snowflake, where none of them is.
+    """
+    if settings.warehouse.kind == "snowflake":
+        raise TailraceError(
+            "warehouse.kind snowflake: this right is exercised on DuckDB only; delete by hand (docs/rights.md), "
+            "then `tailrace privacy expiry` states when the rows are gone"
+        )
     prepare(settings)
     warehouse = open_warehouse(settings)
     return Rights(
