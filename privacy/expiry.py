@@ -20,6 +20,11 @@ from warehouse.lease import lease
 FAIL_SAFE = timedelta(days=7)
 KIND = "expiry"
 _MOST = 10_000  # rows that a `show` gives
+RULES = (
+    "rows deleted from a table that stands count from the deletion, those of a dropped one from when it was dropped",
+    "a table that was dropped so long ago that Time Travel lists it no more leaves Fail-safe within seven days of now; "
+    "the last date of all allows for such",
+)
 NOT_REACHED = (
     "the deleting itself: rows are deleted by whoever deletes, at the time that this receipt counts from",
     "clones, shares, replicas, and files in stages, which keep what they have",
@@ -101,7 +106,15 @@ def expiries(tables: Iterable[Mapping[str, Any]], *, least_days: int, deleted_at
     return sorted(found, key=lambda each: (each.fail_safe_ends, each.table), reverse=True)
 
 
-def state(settings: Settings, cursor: Cursor, *, databases: Sequence[str], deleted_at: datetime, actor: str) -> Path:
+def state(
+    settings: Settings,
+    cursor: Cursor,
+    *,
+    databases: Sequence[str],
+    deleted_at: datetime,
+    actor: str,
+    now: datetime | None = None,
+) -> Path:
     """Read the tables, and leave a signed receipt of when each is rid of what was deleted at ``deleted_at``.
 
     Returns the receipt's path. Raises TailraceError where no table is shown: then there is nothing to state.
@@ -114,7 +127,7 @@ def state(settings: Settings, cursor: Cursor, *, databases: Sequence[str], delet
             f"Snowflake {', '.join(databases)}: shows no table that was there at {_text(deleted_at)}; grant the role "
             "usage on the schemas, or give the time of the deletion"
         )
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     body = {
         "kind": KIND,
         "outcome": "done",
@@ -128,7 +141,8 @@ def state(settings: Settings, cursor: Cursor, *, databases: Sequence[str], delet
         "databases": list(databases),
         "deleted_at": _text(deleted_at),
         "time_travel_ends": max(each.time_travel_ends for each in found),
-        "fail_safe_ends": max(each.fail_safe_ends for each in found),
+        "fail_safe_ends": max(_text(now + FAIL_SAFE), *(each.fail_safe_ends for each in found)),
+        "rules": list(RULES),
         "tables": [asdict(each) for each in found],
         "not_reached": list(NOT_REACHED),
     }

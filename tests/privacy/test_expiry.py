@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -98,17 +98,31 @@ def test_more_tables_than_a_show_gives_are_not_taken_for_all() -> None:
 def test_what_the_server_is_asked_is_snowflakes_and_names_are_quoted() -> None:
     server = Server([])
     expiry.read_tables(server, ['O"DD'])
-    parsed = [sqlglot.parse_one(command, dialect="snowflake") for command in server.asked]
-    assert [each.key for each in parsed] == ["show", "show"]
-    assert '"O""DD"' in server.asked[0]
+    shown = sqlglot.parse_one(server.asked[0], dialect="snowflake")
+    assert (shown.key, shown.name, shown.args["history"], shown.args["scope_kind"]) == (
+        "show",
+        "TABLES",
+        True,
+        "DATABASE",
+    )
+    assert shown.args["scope"].name == 'O"DD'
 
 
-def test_the_statement_is_signed_and_in_the_chain(home: Home) -> None:
+@pytest.mark.parametrize(
+    ("days_later", "gone"),
+    [(1, "2026-03-09T12:00:00+00:00"), (10, "2026-03-18T12:00:00+00:00")],
+    ids=["by what the server lists", "by what it lists no more"],
+)
+def test_the_statement_is_signed_and_its_last_date_allows_for_all(home: Home, days_later: int, gone: str) -> None:
     server = Server([table("RAW_APP.USERS", "TABLE", "1"), table("RAW_APP.T", "TRANSIENT", "0")])
-    path = expiry.state(home.settings, server, databases=["TAILRACE"], deleted_at=AT, actor="a test")
+    now = AT + timedelta(days=days_later)
+    path = expiry.state(home.settings, server, databases=["TAILRACE"], deleted_at=AT, actor="a test", now=now)
     body = receipt(path)
-    assert (body["kind"], body["fail_safe_ends"]) == ("expiry", "2026-03-09T12:00:00+00:00")
+    assert (body["kind"], body["time_travel_ends"][:10], body["fail_safe_ends"]) == ("expiry", "2026-03-02", gone)
     assert receipts.verify(path).problems == ()
+
+
+def test_of_a_database_that_shows_nothing_nothing_is_stated(home: Home) -> None:
     with pytest.raises(TailraceError, match="shows no table that was there"):
         expiry.state(home.settings, Server([]), databases=["TAILRACE"], deleted_at=AT, actor="a test")
 
