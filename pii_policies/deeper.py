@@ -133,8 +133,8 @@ def _recognizer(name: str, language: str) -> Any:
     from presidio_analyzer import PatternRecognizer, predefined_recognizers
 
     known: Any = getattr(predefined_recognizers, name, None)
-    local = PatternRecognizer, predefined_recognizers.PhoneRecognizer
-    if not (isinstance(known, type) and issubclass(known, local)):
+    local = isinstance(known, type) and issubclass(known, (PatternRecognizer, predefined_recognizers.PhoneRecognizer))
+    if not local:
         raise TailraceError(
             f"privacy.redaction.recognizers: {name} is none of Presidio's recognisers by pattern; names need a model"
         )
