@@ -2,8 +2,8 @@
 
 ``python -m tests.on_snowflake --emulator .venv-emulator/bin/snowduck`` starts the emulator (snowduck, which reads
 Snowflake's SQL with a parser of its own), lands the same rows in both engines, builds, lands a day and deletions more,
-builds again, and compares every mart and rollup after each. The last line is one JSON object; any difference is a
-failure. What the emulator itself gets wrong stands in docs/snowflake.md.
+builds again, and compares every mart and rollup after each. Then retention is enforced there. The last line is one JSON
+object; any difference is a failure. What the emulator itself gets wrong stands in docs/snowflake.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ import duckdb
 import snowflake.connector
 
 from bench.landed import land_a_day, land_history
+from privacy import snowflake_retention
+from settings import load_settings
+from tests.privacy.support import CONFIG, RECEIPT_KEY
 from warehouse import DuckDBWarehouse
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
@@ -99,6 +102,8 @@ def main(arguments: Sequence[str]) -> int:
                         for line in _differences(con, remote, schema, table):
                             differing.add(f"{schema}.{table}")
                             print(f"  {schema}.{table}: {line}", flush=True)
+            with _connected(port) as remote:
+                past_their_days, emptied, dated = _retention(folder, remote)
     print(
         json.dumps(
             {
@@ -106,10 +111,13 @@ def main(arguments: Sequence[str]) -> int:
                 "marts_compared": len(compared),
                 "marts_differing": len(differing),
                 "differing": sorted(differing),
+                "values_past_their_days": past_their_days,
+                "values_emptied": emptied,
+                "tables_with_an_end": dated,
             }
         )
     )
-    return 1 if differing or not compared else 0
+    return 1 if differing or not compared or not 0 < emptied == past_their_days or not dated else 0
 
 
 @contextmanager
@@ -131,6 +139,26 @@ def _emulator(program: Path, log: Path) -> Iterator[int]:
         finally:
             server.terminate()
             server.wait()
+
+
+def _retention(folder: Path, remote: Any) -> tuple[int, int, int]:
+    """Enforce retention a hundred years on: comments with a text before, those without it now, and tables dated."""
+    os.environ["TAILRACE_RECEIPT_KEY"] = RECEIPT_KEY
+    config = folder / "tailrace.yml"
+    config.write_text(CONFIG.format(home=folder), encoding="utf-8")
+    counted = "select count(body), count(*) from raw_app.comments"
+    remote.execute("use database TAILRACE")
+    remote.execute("update raw_app.comments set body = 'words'")
+    remote.execute(counted)
+    ((before, _),) = remote.fetchall()
+    later = datetime(2126, 1, 1, tzinfo=UTC)
+    given = {"databases": ["TAILRACE"], "actor": "a test", "now": later}
+    (receipt,) = snowflake_retention.enforce(load_settings(config_path=config), remote, **given)
+    if snowflake_retention.enforce(load_settings(config_path=config), remote, **given):
+        sys.exit("retention: the second run found something to empty")
+    remote.execute(counted)
+    ((left, rows),) = remote.fetchall()
+    return int(before), int(rows - left), len(json.loads(receipt.read_text(encoding="utf-8"))["expiry"])
 
 
 @contextmanager
