@@ -52,6 +52,7 @@ def retain(settings: Settings, *, progress: Progress = lambda text: None) -> lis
         return [] if path is None else [path]
     with connect(settings) as connection:
         cursor = connection.cursor()
+        snowflake_retention.require_sight(cursor)
         return snowflake_retention.enforce(settings, cursor, databases=snowflake_databases(settings), actor=operator())
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from pii_policies import Contracts, Table, load_contracts
+from pii_policies.snowflake import TRANSFORMER
 from privacy import expiry, receipts
 from privacy.expiry import Cursor
 from privacy.retention import KIND, Due, document_rest, retained
-from settings import Settings
+from settings import Settings, TailraceError
 from warehouse.lease import lease
 
 _SCHEMA = "privacy"
@@ -39,7 +40,8 @@ def enforce(
 ) -> list[Path]:
     """Empty what is past its days; the receipts, of runs that were interrupted too. None where nothing is due.
 
-    ``cursor`` is in the database that holds raw. Raises TailraceError without the key that receipts are signed with.
+    ``cursor`` is in the database that holds raw, and sees it unmasked (``require_sight``). Raises TailraceError without
+    the key that receipts are signed with.
     """
     now = now or datetime.now(UTC)
     receipts.signing_key(settings)
@@ -64,6 +66,17 @@ def enforce(
         _conclude(settings, cursor, str(receipt), json.loads(begun), databases=databases, actor=actor)
         for receipt, begun in cursor.fetchall()
     ]
+
+
+def require_sight(cursor: Cursor) -> None:
+    """Raises TailraceError for a session that sees raw masked: it would find every value empty, and nothing due."""
+    cursor.execute(f"select is_role_in_session('{TRANSFORMER}')")
+    ((sees,),) = cursor.fetchall()
+    if not sees:
+        raise TailraceError(
+            f"Snowflake: the role in use has not the role {TRANSFORMER} and sees raw masked; grant it that, and update "
+            "on the raw schemas"
+        )
 
 
 def _conclude(

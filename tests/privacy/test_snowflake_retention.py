@@ -18,6 +18,7 @@ import pytest
 from pii_policies import load_contracts
 from privacy import receipts, retention, snowflake_retention
 from privacy.retention import document_rest, retained
+from settings import TailraceError
 from tests.privacy.support import Home, receipt
 from tests.privacy.test_expiry import Server, table
 
@@ -120,3 +121,17 @@ def test_killed_before_its_receipt_the_next_run_writes_it(
     (path,) = enforce(there, now=NOW + timedelta(minutes=1))
     assert receipt(path)["as_of"] == NOW.isoformat()
     assert {each["table"] for each in receipt(path)["emptied"]} >= {"raw_app.comments", "raw_app.audit_log"}
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_a_session_that_sees_raw_masked_is_not_taken_for_one_with_nothing_due(sees: bool) -> None:
+    class Session(Server):
+        def fetchall(self) -> list[tuple[Any, ...]]:
+            assert self.asked == ["select is_role_in_session('TAILRACE_TRANSFORMER')"]
+            return [(sees,)]
+
+    if sees:
+        snowflake_retention.require_sight(Session([]))
+    else:
+        with pytest.raises(TailraceError, match="sees raw masked; grant it that"):
+            snowflake_retention.require_sight(Session([]))
