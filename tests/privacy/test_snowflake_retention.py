@@ -7,20 +7,24 @@ DuckDB runs the same text; what only a server of Snowflake's can answer is given
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
 import pytest
 
+from orchestration import rights
 from pii_policies import load_contracts
 from privacy import receipts, retention, snowflake_retention
 from privacy.retention import document_rest, retained
-from settings import TailraceError
-from tests.privacy.support import Home, receipt
+from settings import Settings, TailraceError, load_settings
+from tests.privacy.support import CONFIG, Home, receipt
 from tests.privacy.test_expiry import Server, table
+from tests.privacy.test_residency import AIRBYTE
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 OLD = "timestamptz '2026-03-01 12:00:00+00'"
@@ -40,14 +44,16 @@ class Remote(Server):
         self._con, self._shows = con, False
 
     def execute(self, command: str) -> None:
-        self._shows = command.startswith("show")
+        self._shows = command.startswith(("show", "select is_role_in_session"))
         if self._shows:
             super().execute(command)
         else:
             self._con.execute(command)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        return super().fetchall() if self._shows else self._con.fetchall()
+        if self._shows:
+            return [(True,)] if "is_role" in self.asked[-1] else super().fetchall()
+        return self._con.fetchall()
 
 
 @pytest.fixture
@@ -135,3 +141,28 @@ def test_a_session_that_sees_raw_masked_is_not_taken_for_one_with_nothing_due(se
     else:
         with pytest.raises(TailraceError, match="sees raw masked; grant it that"):
             snowflake_retention.require_sight(Session([]))
+
+
+def test_a_deployment_on_snowflake_enforces_retention_there(
+    homes: tuple[Home, Home], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _, there = homes
+    config = tmp_path / "snowflake.yml"
+    config.write_text(f"{CONFIG.format(home=there.settings.state_dir)}{AIRBYTE}warehouse: {{kind: snowflake}}\n")
+    monkeypatch.setenv("SNOWFLAKE_DATABASE", "MARTS")
+    asked: list[str] = []
+
+    @contextmanager
+    def connect(settings: Settings) -> Iterator[Any]:
+        with duckdb.connect(str(there.settings.warehouse_path)) as con:
+            remote = Remote(con)
+            yield SimpleNamespace(cursor=lambda: remote)
+            asked.extend(remote.asked)
+
+    monkeypatch.setattr(rights, "connect", connect)
+    (path,) = rights.retain(load_settings(config_path=config))
+    assert receipt(path)["kind"] == "retention"
+    databases = [each.rpartition("database ")[2] for each in asked if "tables history" in each]
+    assert databases == ['"MARTS"', '"d"']
+    with there.warehouse.reader() as con:
+        assert con.execute("select count(ip) from raw_app.audit_log").fetchall() == [(0,)]
