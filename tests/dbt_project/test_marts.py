@@ -13,16 +13,22 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from quality.explain import explain
+from quality.explain_company import COMPANY
+from quality.explain_company import METRICS as OF_COMPANY
 from quality.explain_money import MARTS as MONEY
+from quality.explain_periods import PERIODS
+from quality.explain_usage import TABLES as DAYS
+from quality.explanation import Explanation
 from settings import TailraceError
 from tests.dbt_project import money_oracle, mrr_oracle, usage_oracle
 from tests.dbt_project.money_oracle import Books
 from tests.dbt_project.mrr_oracle import History, Movement
 from tests.dbt_project.support import PROJECT, DbtProject, Deployment, Row
-from tests.dbt_project.usage_oracle import START
+from tests.dbt_project.usage_oracle import FEATURES, START
 from tests.seeds import seeds
 
 pytestmark = pytest.mark.xdist_group("dbt")
@@ -53,7 +59,11 @@ TABLES = (
     "marts.fct_disputes",
     "marts.fct_credit_notes",
     "marts.fct_ar_ageing",
+    "marts.fct_entitlement_usage_monthly",
+    "marts.fct_peer_benchmarks_monthly",
     "rollups.rollup_tenant_usage_daily",
+    "rollups.rollup_tenant_entitlements_monthly",
+    "rollups.rollup_tenant_benchmarks_monthly",
     "rollups.rollup_tenant_feature_adoption_daily",
     "rollups.rollup_tenant_ai_daily",
     "rollups.rollup_tenant_users",
@@ -92,7 +102,7 @@ def deployment(
     landings = ((range(0, 10), events[::2]), (range(3, 45), events[1::4]), (range(1, 45), again))
     for number, (days, stripe_events) in enumerate(landings):
         at = LANDED_AT + timedelta(days=number)
-        product.live(days, events=500)
+        product.live(days, events=1_000)
         if number == 1:
             product.delete_day(min(product.tenants), START.date())
         for table, rows in product.batches():
@@ -174,25 +184,6 @@ def test_customers_without_a_tenant_are_shown_as_unattributed(deployment: Deploy
     assert attributed == {customer: _tenant_of(customer) is None for customer in attributed}
 
 
-def test_every_figure_of_usage_explains_itself_down_to_the_landed_rows(
-    deployment: Deployment, product: usage_oracle.Product
-) -> None:
-    rng = random.Random(2)
-    used = product.used()
-    metrics = deployment.query(
-        "select column_name from information_schema.columns where table_name = 'rollup_tenant_usage_daily' "
-        "and column_name not in ('tenant_id', 'day')"
-    )
-    with deployment.connect() as connection:
-        for (metric,), (tenant, day) in itertools.product(metrics, rng.sample(sorted(used), 5)):
-            found = explain(connection, rollup="rollup_tenant_usage_daily", tenant=tenant, day=day, metric=metric)
-            assert found.agrees, (metric, tenant, day, found.cell, found.recounted)
-            assert {figure for _, figure in found.steps} == {found.cell}, metric
-            assert all(row["extracted_at"] >= LANDED_AT and "user" not in row for row in found.rows)
-            if metric == "api_requests":
-                assert len(found.rows) == sum(each.feature == "api" for each in used[tenant, day])
-
-
 @pytest.mark.parametrize("mart", sorted(MONEY))
 def test_every_figure_of_money_explains_itself_down_to_the_landed_records(deployment: Deployment, mart: str) -> None:
     rng = random.Random(4)
@@ -206,30 +197,82 @@ def test_every_figure_of_money_explains_itself_down_to_the_landed_records(deploy
             found = explain(connection, rollup=mart, tenant=tenant, day=day, metric=metric, currency=currency)
             assert found.agrees, (metric, tenant, day, currency, found.cell, found.recounted)
             assert sum(row["counts_for"] for row in found.rows) == found.cell
-            assert all(row["extracted_at"] >= LANDED_AT for row in found.rows)
-            for row in found.rows:
-                key = row["key"].removesuffix("/won")
-                query = f"select count(*) from raw_stripe.{row['table']} where id = ?"  # noqa: S608
-                assert connection.execute(query, [key]).fetchall() == [(1,)], row
-                tables.add(row["table"])
+            assert_landed(connection, found)
+            tables |= {row["table"] for row in found.rows}
         assert tables, "some figures are made of something"
 
 
-@pytest.mark.parametrize(
-    ("mart", "metric"),
-    [
-        *(("fct_usage_daily", metric) for metric in ("active_users", "workflow_runs", "api_errors", "ai_cost_usd")),
-        *(("fct_engagement_daily", metric) for metric in ("active_users", "active_users_7d", "active_users_28d")),
-        *(("fct_ai_usage_daily", metric) for metric in ("requests", "prompt_tokens", "completion_tokens", "cost_usd")),
-    ],
-)
-def test_every_headline_figure_of_usage_explains_itself(deployment: Deployment, mart: str, metric: str) -> None:
-    cells = deployment.query(f"select distinct tenant_id, day from marts.{mart} order by all")  # noqa: S608
+@pytest.mark.parametrize("table", sorted(DAYS))
+def test_every_figure_of_a_day_explains_itself_down_to_the_landed_rows(
+    deployment: Deployment, product: usage_oracle.Product, table: str
+) -> None:
+    used = product.used()
+    key = DAYS[table].row
+    where = f"{DAYS[table].schema}.{table}"
+    cells = deployment.query(f"select distinct tenant_id, day, {key or 'null'} from {where} order by all")  # noqa: S608
     with deployment.connect() as connection:
-        for tenant, day in random.Random(5).sample(cells, 4):
-            found = explain(connection, rollup=mart, tenant=tenant, day=day, metric=metric)
-            assert found.agrees, (tenant, day, found.cell, found.recounted)
-            assert {figure for _, figure in found.steps} == {found.cell}
+        for metric in DAYS[table].measures:
+            for tenant, day, row in random.Random(5).sample(cells, 4):
+                found = explain(connection, rollup=table, tenant=tenant, day=day, metric=metric, row=row)
+                assert found.agrees, (metric, tenant, day, row, found.cell, found.recounted)
+                assert {figure for _, figure in found.steps} == {found.cell}, (metric, found.steps)
+                assert_landed(connection, found)
+                if metric == "api_requests":
+                    assert len(found.rows) == sum(each.feature == "api" for each in used[tenant, day])
+
+
+def test_a_day_of_all_models_is_the_sum_of_its_models(deployment: Deployment) -> None:
+    tenant, day, requests = deployment.query(
+        "select tenant_id, day, sum(requests) from rollups.rollup_tenant_ai_daily "
+        "group by all having count(*) = 2 order by all limit 1"
+    )[0]
+    with deployment.connect() as connection:
+        found = explain(connection, rollup="rollup_tenant_ai_daily", tenant=tenant, day=day, metric="requests")
+    assert (found.cell, found.recounted, len(found.rows)) == (requests, requests, requests)
+
+
+@pytest.mark.parametrize("table", sorted(PERIODS))
+def test_every_figure_of_a_month_or_a_user_explains_itself_down_to_the_landed_rows(
+    deployment: Deployment, table: str
+) -> None:
+    asked, rng = PERIODS[table], random.Random(6)
+    time = "month" if asked.monthly else "(select reporting_day from intermediate.int_reporting_day)"
+    with deployment.connect() as connection:
+        for metric in asked.metrics:
+            cells = connection.execute(
+                f"select tenant_id, {time}, {asked.key} from {asked.schema}.{table} "  # noqa: S608
+                f"where {metric} is not null order by all"
+            ).fetchall()
+            assert not asked.of or {row for _, _, row in cells} == (
+                {"ai_tokens"} if metric == "used_usd" else {*asked.of}
+            )
+            for tenant, day, row in rng.sample(cells, min(25, len(cells))):
+                found = explain(connection, rollup=table, tenant=tenant, day=day, metric=metric, row=row)
+                assert found.agrees, (metric, tenant, day, row, found.cell, found.recounted)
+                assert {figure for _, figure in found.steps} == {found.cell}, (metric, found.steps)
+                assert_landed(connection, found)
+
+
+@pytest.mark.parametrize("metric", OF_COMPANY)
+def test_every_headline_figure_of_the_company_explains_itself_down_to_events(
+    deployment: Deployment, metric: str
+) -> None:
+    months = deployment.query(f"select month from marts.{COMPANY} order by 1")  # noqa: S608
+    cells = []
+    with deployment.connect() as connection:
+        for (month,) in months:
+            found = explain(connection, rollup=COMPANY, tenant="all", day=month, metric=metric)
+            assert found.agrees, (metric, month, found.cell, found.recounted)
+            assert sum(row["counts_for"] for row in found.rows) == found.cell
+            assert {figure for _, figure in found.steps} == {found.cell}, (metric, found.steps)
+            assert_landed(connection, found)
+            cells.append(found.cell)
+    assert any(cells), "in some month it is not zero"
+
+
+def test_every_rollup_can_be_explained(deployment: Deployment) -> None:
+    rollups = deployment.query("select table_name from information_schema.tables where table_schema = 'rollups'")
+    assert {name for (name,) in rollups} <= {*DAYS, *PERIODS}
 
 
 def test_money_in_two_currencies_is_explained_in_one(deployment: Deployment) -> None:
@@ -252,8 +295,16 @@ def test_a_figure_that_cannot_be_explained_is_refused_by_name(deployment: Deploy
             explain(connection, rollup="rollup_x", tenant="t", day=day, metric="events")
         with pytest.raises(TailraceError, match="no metric users"):
             explain(connection, rollup="rollup_tenant_usage_daily", tenant="t", day=day, metric="users")
-        with pytest.raises(TailraceError, match="give --feature"):
+        with pytest.raises(TailraceError, match="give --row, one of workflows"):
             explain(connection, rollup="rollup_tenant_feature_adoption_daily", tenant="t", day=day, metric="events")
+        with pytest.raises(TailraceError, match="give --row, one of seats"):
+            explain(connection, rollup="rollup_tenant_entitlements_monthly", tenant="t", day=day, metric="used")
+        with pytest.raises(TailraceError, match="stand at"):
+            explain(connection, rollup="rollup_tenant_users", tenant="t", day=day, metric="events_28d", row="u")
+        with pytest.raises(TailraceError, match="give --tenant all"):
+            explain(connection, rollup=COMPANY, tenant="t", day=day, metric="mrr_end")
+        with pytest.raises(TailraceError, match="no metric quick_ratio"):
+            explain(connection, rollup=COMPANY, tenant="all", day=day, metric="quick_ratio")
         with pytest.raises(TailraceError, match="no row of this tenant"):
             explain(connection, rollup="rollup_tenant_usage_daily", tenant="t", day=day, metric="comments")
 
@@ -276,6 +327,43 @@ def test_a_break_between_layers_is_a_row_with_both_sides_and_stops_the_build(dep
         ("usage: mart to rollup", tenant, "comments", total + 1, total),
         ("usage: staging to mart", tenant, "comments", total, total + 1),
     ]
+
+
+def test_a_break_of_long_ago_is_found_when_all_of_history_is_compared(deployment: Deployment) -> None:
+    """The daily comparison looks at one month of long ago at most; the whole one at every month, however asked."""
+    ((until,),) = deployment.query("select reporting_day from intermediate.int_reporting_day")
+    measures = {date(2026, 1, 1): "comments", date(2026, 2, 1): "workflow_runs"}
+    assert max(measures) + timedelta(days=62) <= until, "both are over for more than a month"
+    broken = [
+        (measure, *deployment.query("select min(tenant_id), day from marts.fct_usage_daily where day >= ? "
+                                    "group by day order by day limit 1", month)[0])
+        for month, measure in measures.items()
+    ]  # fmt: skip
+    add = "update marts.fct_usage_daily set {0} = {0} + ? where tenant_id = ? and day = ?"
+    for measure, *key in broken:
+        deployment.query(add.format(measure), 1, *key)
+    subjects = {"comments": "comments", "workflow_runs": "workflows"}
+    expected = {
+        (comparison, tenant, subjects[measure], difference)
+        for measure, tenant, _ in broken
+        for comparison, difference in (("usage: staging to mart", 1), ("usage: mart to rollup", -1))
+    }
+    select = ("--select", "rec_totals", "--exclude-resource-type", "unit_test")
+    found, scopes, codes = [], [], []
+    for asked in ((), ("--vars", "reconcile_all_usage: true"), ("--full-refresh",)):
+        codes.append(deployment.dbt.run("build", *select, *asked, environment=deployment.paths).returncode)
+        breaks = "select comparison, tenant_id, subject, difference from reconciliation.rec_totals where is_break"
+        found.append(set(deployment.query(breaks)))
+        usage = "from reconciliation.rec_totals where starts_with(comparison, 'usage: ')"
+        scopes.append(deployment.query(f"select distinct is_of_all_history {usage}"))
+    for measure, *key in broken:
+        deployment.query(add.format(measure), -1, *key)
+    daily, *all_of_history = found
+    assert daily < expected
+    assert len({subject for _, _, subject, _ in daily}) <= 1
+    assert all_of_history == [expected, expected]
+    assert codes == [1 if rows else 0 for rows in found]
+    assert scopes == [[(False,)], [(True,)], [(True,)]]
 
 
 def test_every_change_of_a_closed_month_is_a_restatement(deployment: Deployment) -> None:
@@ -419,6 +507,17 @@ def test_an_unknown_billing_interval_fails_the_build(tmp_path: Path, dbt: DbtPro
     assert "unknown billing interval: fortnight" in done.stdout
 
 
+def assert_landed(connection: duckdb.DuckDBPyConnection, found: Explanation) -> None:
+    """Each row is one that landed, and nothing is told of it but where it is, when it was, and what it counts for."""
+    told = {"table", "key", "occurred_at", "part", "counts_for", "lsn", "extracted_at"}
+    for row in found.rows:
+        assert set(row) == told
+        assert row["extracted_at"] >= LANDED_AT
+        schema = "raw_app" if row["table"] in {*FEATURES, "entitlements"} else "raw_stripe"
+        query = f"select count(*) from {schema}.{row['table']} where cast(id as varchar) = ?"  # noqa: S608
+        assert connection.execute(query, [row["key"].removesuffix("/won")]).fetchall() == [(1,)], row
+
+
 def _cents(amount: Decimal) -> Decimal:
     return amount.quantize(Decimal("0.0001"), ROUND_HALF_UP)
 
@@ -465,6 +564,7 @@ def _tenant_of(customer: str) -> str | None:
 
 
 def _land_directory(deployment: Deployment, product: usage_oracle.Product, histories: list[History]) -> None:
+    deployment.land("app", "entitlements", list(_entitlements(product.tenants)), at=LANDED_AT)
     customers = sorted({event["object"]["customer"] for history in histories for event in history.events})
     tenants = sorted({*product.tenants, *filter(None, map(_tenant_of, customers))})
     deployment.land("app", "tenants", [_tenant(tenant) for tenant in tenants], at=LANDED_AT)
@@ -481,7 +581,20 @@ def _land_directory(deployment: Deployment, product: usage_oracle.Product, histo
 
 
 def _tenant(tenant: str) -> Row:
-    return {"id": tenant, "name": f"Tenant {tenant[:4]}", "slug": tenant[:4], "tier": "pool", "region": "us"}
+    return {"id": tenant, "name": f"Tenant {tenant[:4]}", "slug": tenant[:4], "tier": "pool", "region": "us"} | {
+        "plan": "growth"
+    }
+
+
+def _entitlements(tenants: list[str]) -> Iterator[Row]:
+    """Every limit of every tenant, and of one seats that grow in the middle of a month."""
+    for number, (tenant, feature) in enumerate(
+        itertools.product(tenants, ("seats", "workflow_runs", "api_requests", "ai_tokens"))
+    ):
+        bought = {"tenant_id": tenant, "feature": feature, "unit": "units", "limit_value": 5 + number, "valid_to": None}
+        yield bought | {"id": str(uuid.UUID(int=number, version=4)), "valid_from": START - timedelta(days=30)}
+    more = {"id": str(uuid.UUID(int=10**6, version=4)), "limit_value": 11, "valid_from": START + timedelta(days=20)}
+    yield {"tenant_id": tenants[0], "feature": "seats", "unit": "units", "valid_to": None} | more
 
 
 def _discount(discount: str, coupon: str) -> dict[str, object]:
