@@ -6,9 +6,7 @@ import csv
 import itertools
 import json
 import random
-import uuid
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
@@ -25,16 +23,16 @@ from quality.explain_usage import TABLES as DAYS
 from quality.explanation import Explanation
 from settings import TailraceError
 from tests.dbt_project import money_oracle, mrr_oracle, usage_oracle
+from tests.dbt_project.landings import LANDED_AT, ROUNDS, Landings, stripe_events, tenant_of
 from tests.dbt_project.money_oracle import Books
 from tests.dbt_project.mrr_oracle import History, Movement
-from tests.dbt_project.support import PROJECT, DbtProject, Deployment, Row
+from tests.dbt_project.support import PROJECT, DbtProject, Deployment
 from tests.dbt_project.usage_oracle import FEATURES, START
 from tests.seeds import seeds
 
 pytestmark = pytest.mark.xdist_group("dbt")
 
 SEEDS = seeds(8)
-LANDED_AT = datetime(2026, 6, 1, tzinfo=UTC)
 TABLES = (
     "intermediate.int_user_activity_daily where events > 0",
     "intermediate.int_feature_activity_daily where events > 0",
@@ -71,48 +69,32 @@ TABLES = (
 
 
 @pytest.fixture(scope="module")
-def product() -> usage_oracle.Product:
-    return usage_oracle.Product(seed=1)
+def landings() -> Landings:
+    return Landings(seeds=SEEDS)
 
 
 @pytest.fixture(scope="module")
-def histories() -> list[History]:
-    return [mrr_oracle.random_history(seed, customers=25) for seed in SEEDS]
+def product(landings: Landings) -> usage_oracle.Product:
+    return landings.product
 
 
 @pytest.fixture(scope="module")
-def books(histories: list[History]) -> Books:
-    return money_oracle.random_books(3, sorted({event["object"]["customer"] for event in histories[0].events}))
+def histories(landings: Landings) -> list[History]:
+    return landings.histories
 
 
 @pytest.fixture(scope="module")
-def deployment(
-    tmp_path_factory: pytest.TempPathFactory,
-    dbt: DbtProject,
-    product: usage_oracle.Product,
-    histories: list[History],
-    books: Books,
-) -> Deployment:
-    """Three landings and a build after each: late events, duplicates, updates, deletes, a day that vanishes whole."""
+def books(landings: Landings) -> Books:
+    return landings.books
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory, dbt: DbtProject, landings: Landings) -> Deployment:
+    """A build after each round of landing; data tests look once, at the end of the incremental builds."""
     deployment = Deployment(tmp_path_factory.mktemp("deployment"), dbt)
-    _land_directory(deployment, product, histories)
-    events = _stripe_events(histories)
-    # Day 0 is landed first and deleted whole for one tenant; nothing that comes later falls on it.
-    again = list({row["id"]: row for row in events[3::4] + events[::5]}.values())
-    landings = ((range(0, 10), events[::2]), (range(3, 45), events[1::4]), (range(1, 45), again))
-    for number, (days, stripe_events) in enumerate(landings):
-        at = LANDED_AT + timedelta(days=number)
-        product.live(days, events=1_000)
-        if number == 1:
-            product.delete_day(min(product.tenants), START.date())
-        for table, rows in product.batches():
-            deployment.land("app", table, rows, at=at)
-        deployment.land("stripe", "events", stripe_events, at=at)
-        # Payments land before the invoices that they pay, lines before or after theirs.
-        for place, table in enumerate(sorted(books.tables)):
-            deployment.land("stripe", table, books.tables[table][(number + place) % 3 :: 3], at=at)
-        last = number == len(landings) - 1
-        # Data tests look once, at the end of the incremental builds.
+    for number in range(ROUNDS):
+        landings.land(deployment, number)
+        last = number == ROUNDS - 1
         deployment.build("--fail-fast", *([] if last else ["--exclude-resource-type", "test"]))
     return deployment
 
@@ -181,7 +163,7 @@ def test_customers_without_a_tenant_are_shown_as_unattributed(deployment: Deploy
         deployment.query("select distinct customer_id, tenant_id = 'unattributed' from marts.fct_mrr_movements")
     )
     assert set(attributed.values()) == {True, False}
-    assert attributed == {customer: _tenant_of(customer) is None for customer in attributed}
+    assert attributed == {customer: tenant_of(customer) is None for customer in attributed}
 
 
 @pytest.mark.parametrize("mart", sorted(MONEY))
@@ -331,38 +313,32 @@ def test_a_break_between_layers_is_a_row_with_both_sides_and_stops_the_build(dep
 
 def test_a_break_of_long_ago_is_found_when_all_of_history_is_compared(deployment: Deployment) -> None:
     """The daily comparison looks at one month of long ago at most; the whole one at every month, however asked."""
-    ((until,),) = deployment.query("select reporting_day from intermediate.int_reporting_day")
-    measures = {date(2026, 1, 1): "comments", date(2026, 2, 1): "workflow_runs"}
-    assert max(measures) + timedelta(days=62) <= until, "both are over for more than a month"
-    broken = [
-        (measure, *deployment.query("select min(tenant_id), day from marts.fct_usage_daily where day >= ? "
-                                    "group by day order by day limit 1", month)[0])
-        for month, measure in measures.items()
-    ]  # fmt: skip
+    measures = {date(2026, 1, 1): ("comments", "comments"), date(2026, 2, 1): ("workflow_runs", "workflows")}
+    first = "select min(tenant_id), day from marts.fct_usage_daily where day >= ? group by day order by day limit 1"
+    broken = [(measure, subject, *deployment.query(first, month)[0]) for month, (measure, subject) in measures.items()]
     add = "update marts.fct_usage_daily set {0} = {0} + ? where tenant_id = ? and day = ?"
-    for measure, *key in broken:
+    for measure, _, *key in broken:
         deployment.query(add.format(measure), 1, *key)
-    subjects = {"comments": "comments", "workflow_runs": "workflows"}
+    found, scopes = [], []
+    for all_of_it, option in ((False, ()), (True, ()), (False, ("--full-refresh",))):
+        given = json.dumps({"reporting_day": "2026-06-15", "reconcile_all_usage": all_of_it})
+        _run(deployment, "int_reporting_day", "rec_totals", "--vars", given, *option)
+        usage = "from reconciliation.rec_totals where starts_with(comparison, 'usage: ')"
+        breaks = f"select comparison, tenant_id, subject, difference {usage} and is_break"
+        found.append(set(deployment.query(breaks)))
+        scopes.append(deployment.query(f"select distinct is_of_all_history {usage}"))
+    for measure, _, *key in broken:
+        deployment.query(add.format(measure), -1, *key)
+    _run(deployment, "int_reporting_day", "rec_totals")
     expected = {
-        (comparison, tenant, subjects[measure], difference)
-        for measure, tenant, _ in broken
+        (comparison, tenant, subject, difference)
+        for _, subject, tenant, _ in broken
         for comparison, difference in (("usage: staging to mart", 1), ("usage: mart to rollup", -1))
     }
-    select = ("--select", "rec_totals", "--exclude-resource-type", "unit_test")
-    found, scopes, codes = [], [], []
-    for asked in ((), ("--vars", "reconcile_all_usage: true"), ("--full-refresh",)):
-        codes.append(deployment.dbt.run("build", *select, *asked, environment=deployment.paths).returncode)
-        breaks = "select comparison, tenant_id, subject, difference from reconciliation.rec_totals where is_break"
-        found.append(set(deployment.query(breaks)))
-        usage = "from reconciliation.rec_totals where starts_with(comparison, 'usage: ')"
-        scopes.append(deployment.query(f"select distinct is_of_all_history {usage}"))
-    for measure, *key in broken:
-        deployment.query(add.format(measure), -1, *key)
     daily, *all_of_history = found
     assert daily < expected
     assert len({subject for _, _, subject, _ in daily}) <= 1
     assert all_of_history == [expected, expected]
-    assert codes == [1 if rows else 0 for rows in found]
     assert scopes == [[(False,)], [(True,)], [(True,)]]
 
 
@@ -393,22 +369,11 @@ def test_incremental_builds_equal_a_full_refresh(deployment: Deployment) -> None
 
 
 def test_input_in_order_and_once_gives_the_same_marts(
-    tmp_path: Path,
-    dbt: DbtProject,
-    deployment: Deployment,
-    product: usage_oracle.Product,
-    histories: list[History],
-    books: Books,
+    tmp_path: Path, dbt: DbtProject, deployment: Deployment, landings: Landings
 ) -> None:
     """The other deployment had it late, twice and out of order. When a row was extracted may differ, and is told."""
     ordered = Deployment(tmp_path, dbt)
-    _land_directory(ordered, product, histories)
-    at = LANDED_AT + timedelta(days=9)
-    for table, rows in product.rows.items():
-        ordered.land("app", table, [row for row in rows.values() if not row["_deleted"]], at=at)
-    ordered.land("stripe", "events", sorted(_stripe_events(histories), key=lambda row: str(row["created"])), at=at)
-    for table, stripe_rows in books.tables.items():
-        ordered.land("stripe", table, stripe_rows, at=at)
+    landings.land_in_order(ordered)
     ordered.build("--exclude-resource-type", "test")
     for table in TABLES:
         if not table.startswith("intermediate.") and table != "marts.dim_users":
@@ -501,10 +466,15 @@ def test_an_unknown_billing_interval_fails_the_build(tmp_path: Path, dbt: DbtPro
     )
     event = {"id": "evt_1", "type": "customer.subscription.created", "created": 0}
     history.events.append({**event, "object": subscription.as_stripe_shows_it()})
-    deployment.land("stripe", "events", _stripe_events([history]), at=LANDED_AT)
+    deployment.land("stripe", "events", stripe_events([history]), at=LANDED_AT)
     done = dbt.run("run", "--select", "+int_subscription_states", environment=deployment.paths)
     assert done.returncode == 1
     assert "unknown billing interval: fortnight" in done.stdout
+
+
+def _run(deployment: Deployment, *arguments: str) -> None:
+    done = deployment.dbt.run("run", "--select", *arguments, environment=deployment.paths)
+    assert done.returncode == 0, done.stdout[-4000:]
 
 
 def assert_landed(connection: duckdb.DuckDBPyConnection, found: Explanation) -> None:
@@ -555,72 +525,3 @@ def _same(found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> None
     assert len(answers) == len(found) == len(expected) > 0
     for row in expected:
         assert answers[row[:key]] == [close_to(figure) for figure in row[key:]], row[:key]
-
-
-def _tenant_of(customer: str) -> str | None:
-    """Every third customer names no tenant."""
-    number = int(customer.rsplit("_", 1)[1])
-    return str(uuid.UUID(int=number, version=4)) if number % 3 else None
-
-
-def _land_directory(deployment: Deployment, product: usage_oracle.Product, histories: list[History]) -> None:
-    deployment.land("app", "entitlements", list(_entitlements(product.tenants)), at=LANDED_AT)
-    customers = sorted({event["object"]["customer"] for history in histories for event in history.events})
-    tenants = sorted({*product.tenants, *filter(None, map(_tenant_of, customers))})
-    deployment.land("app", "tenants", [_tenant(tenant) for tenant in tenants], at=LANDED_AT)
-    users = [(tenant, user) for tenant, users in product.users.items() for user in users]
-    deployment.land("app", "users", [{"tenant_id": t, "id": u, "role": "member"} for t, u in users], at=LANDED_AT)
-    named = [{"id": each, "metadata": json.dumps({"tenant_id": _tenant_of(each)})} for each in customers]
-    deployment.land("stripe", "customers", named, at=LANDED_AT)
-    coupons = [coupon for history in histories for coupon in history.coupons.values()]
-    deployment.land("stripe", "coupons", coupons, at=LANDED_AT)
-    discounts = [_discount(*pair) for history in histories for pair in sorted(history.discounts.items())]
-    # Half of the discounts are known from their object, half from their event.
-    deployment.land("stripe", "discounts", [_object_row(each) for each in discounts[::2]], at=LANDED_AT)
-    deployment.land("stripe", "events", [_discount_event(each) for each in discounts[1::2]], at=LANDED_AT)
-
-
-def _tenant(tenant: str) -> Row:
-    return {"id": tenant, "name": f"Tenant {tenant[:4]}", "slug": tenant[:4], "tier": "pool", "region": "us"} | {
-        "plan": "growth"
-    }
-
-
-def _entitlements(tenants: list[str]) -> Iterator[Row]:
-    """Every limit of every tenant, and of one seats that grow in the middle of a month."""
-    for number, (tenant, feature) in enumerate(
-        itertools.product(tenants, ("seats", "workflow_runs", "api_requests", "ai_tokens"))
-    ):
-        bought = {"tenant_id": tenant, "feature": feature, "unit": "units", "limit_value": 5 + number, "valid_to": None}
-        yield bought | {"id": str(uuid.UUID(int=number, version=4)), "valid_from": START - timedelta(days=30)}
-    more = {"id": str(uuid.UUID(int=10**6, version=4)), "limit_value": 11, "valid_from": START + timedelta(days=20)}
-    yield {"tenant_id": tenants[0], "feature": "seats", "unit": "units", "valid_to": None} | more
-
-
-def _discount(discount: str, coupon: str) -> dict[str, object]:
-    return {"id": discount, "object": "discount", "source": {"type": "coupon", "coupon": coupon}}
-
-
-def _object_row(discount: dict[str, object]) -> Row:
-    return {"id": discount["id"], "source": json.dumps(discount["source"])}
-
-
-def _discount_event(discount: dict[str, object]) -> Row:
-    return {
-        "id": f"evt_{discount['id']}",
-        "type": "customer.discount.created",
-        "created": int(LANDED_AT.timestamp()),
-        "data": json.dumps({"object": discount}),
-    }
-
-
-def _stripe_events(histories: list[History]) -> list[Row]:
-    """Events as they land, in an order that has nothing to do with when they happened."""
-    rows: Iterator[Row] = (
-        {**{key: event[key] for key in ("id", "type", "created")}, "data": json.dumps({"object": event["object"]})}
-        for history in histories
-        for event in history.events
-    )
-    landed = list(rows)
-    random.Random(0).shuffle(landed)
-    return landed
