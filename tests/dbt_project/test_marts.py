@@ -30,8 +30,6 @@ from tests.dbt_project.support import PROJECT, DbtProject, Deployment
 from tests.dbt_project.usage_oracle import FEATURES, START
 from tests.seeds import seeds
 
-pytestmark = pytest.mark.xdist_group("dbt")
-
 SEEDS = seeds(8)
 TABLES = (
     "intermediate.int_user_activity_daily where events > 0",
@@ -368,6 +366,7 @@ def test_incremental_builds_equal_a_full_refresh(deployment: Deployment) -> None
         assert _content(deployment, table) == incremental[table], table
 
 
+@pytest.mark.operations
 def test_input_in_order_and_once_gives_the_same_marts(
     tmp_path: Path, dbt: DbtProject, deployment: Deployment, landings: Landings
 ) -> None:
