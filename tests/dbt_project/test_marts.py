@@ -309,6 +309,7 @@ def test_a_break_between_layers_is_a_row_with_both_sides_and_stops_the_build(dep
     ]
 
 
+@pytest.mark.operations
 def test_a_break_of_long_ago_is_found_when_all_of_history_is_compared(deployment: Deployment) -> None:
     """The daily comparison looks at one month of long ago at most; the whole one at every month, however asked."""
     measures = {date(2026, 1, 1): ("comments", "comments"), date(2026, 2, 1): ("workflow_runs", "workflows")}
