@@ -102,16 +102,13 @@ def explain_period(
 # what was bought and used
 
 
-_METERED = {"workflow_runs": "workflow_runs", "api_requests": "api_requests", "ai_tokens": "ai_tokens"}
-
-
 def _entitlement(asked: _Asked) -> _Made:
     if asked.metric in ("included", "limit_value"):
         rows = _in_force(asked, asked.row, _month_end(asked))
         return sum(row["counts_for"] for row in rows), rows, []
     if asked.row == "seats" and asked.metric == "used":
         return _seats(asked)
-    column = "ai_cost_usd" if asked.metric == "used_usd" else _METERED[asked.row]
+    column = "ai_cost_usd" if asked.metric == "used_usd" else asked.row
     measure = USAGE[column]
     rows = asked.landed(measure.features, asked.first, asked.last, amount=measure.amount, condition=measure.condition)
     query = f"select sum({column}) from marts.fct_usage_daily where tenant_id = ? and day between ? and ?"  # noqa: S608
@@ -239,7 +236,8 @@ def _share(part: int, whole: int) -> Decimal:
     return _rounded(Decimal(part) / whole, 6) if whole else Decimal(0)
 
 
-_LIMITS, _BENCHMARKS = ("seats", *_METERED), ("stickiness", "seat_use", "api_error_share")
+_LIMITS = ("seats", "workflow_runs", "api_requests", "ai_tokens")
+_BENCHMARKS = ("stickiness", "seat_use", "api_error_share")
 PERIODS: Mapping[str, _Period] = {
     "rollup_tenant_entitlements_monthly": _Period(
         "rollups", "metric", ("used", "used_usd", "included"), _entitlement, of=_LIMITS

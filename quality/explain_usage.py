@@ -105,13 +105,13 @@ def explain_usage(
             f"explain: {table} has no metric {metric} that rows add up to; known are {', '.join(asked.measures)}"
         )
     if asked.row == "feature":
-        if row not in FEATURES:
+        if row is None or row not in FEATURES:
             raise TailraceError(f"explain: give --row, one of {', '.join(FEATURES)}")
         measure = replace(measure, features=(row,))
     by_model = asked.row == "model" and row is not None
-    narrowed = (f" and {quote(asked.row)} = ?", [row]) if asked.row and row is not None else ("", [])
-    name = f"{asked.schema}.{table}"
-    where, parameters = f"tenant_id = ? and day = ?{narrowed[0]}", [tenant, day, *narrowed[1]]
+    name, where, parameters = f"{asked.schema}.{table}", "tenant_id = ? and day = ?", [tenant, day]
+    if asked.row is not None and row is not None:
+        where, parameters = f"{where} and {quote(asked.row)} = ?", [*parameters, row]
     cell = the_figure(connection, f"select sum({quote(metric)}) from {name} where {where}", parameters)  # noqa: S608
     if cell is None:
         raise TailraceError(f"explain: {table} has no row of this tenant on {day}: nothing that still stands happened")
@@ -123,12 +123,12 @@ def explain_usage(
         day,
         amount=measure.amount,
         condition=measure.condition + (" and coalesce(model, 'unknown') = ?" if by_model else ""),
-        parameters=narrowed[1] if by_model else [],
+        parameters=[row] if by_model else [],
     )
     if measure.users:
         rows = [each for each in rows if each["user"] is not None]
     recounted = len({each["user"] for each in rows}) if measure.users else sum(each["counts_for"] for each in rows)
-    steps = [(name, cell)]
+    steps: list[tuple[str, Any]] = [(name, cell)]
     if table == "rollup_tenant_usage_daily":
         mart = "fct_engagement_daily" if measure.days > 1 else "fct_usage_daily"
         query = f"select {quote(metric)} from marts.{mart} where {where}"  # noqa: S608
@@ -158,7 +158,7 @@ def landed(
 ) -> list[Row]:
     """Landed rows of the features that count, from the first to the last day, oldest first.
 
-    ``user`` is the product's own id, and ``feature`` what they are of: for counting, not to be shown.
+    ``user`` is the product's own id: for counting, not to be shown.
     """
     rows: list[Row] = []
     for feature in features:
@@ -166,8 +166,7 @@ def landed(
         query = f"""
             select
                 '{table}' as "table", cast(id as varchar) as key, {time} as occurred_at, {amount} as counts_for,
-                _ab_cdc_lsn as lsn, _airbyte_extracted_at as extracted_at, cast({user} as varchar) as user,
-                '{feature}' as feature
+                _ab_cdc_lsn as lsn, _airbyte_extracted_at as extracted_at, cast({user} as varchar) as user
             from raw_app.{quote(table)}
             where
                 cast(tenant_id as varchar) = ?
