@@ -59,8 +59,10 @@ class HubSpotApi:
                     return self._definitions(request, KIND_OF[kind])
                 case ["crm", "v3", "schemas"] if request.method == "GET":
                     return Answer(200, dumps({"results": []}))  # no objects of the portal's own
-                case ["properties", "v2", kind, "properties"] if request.method == "GET" and kind in {*KIND_OF, *UNUSED}:
-                    return Answer(200, dumps(self._defined(KIND_OF[kind]) if kind in KIND_OF else _UNUSED))
+                case ["properties", "v2", kind, "properties"] if kind in KIND_OF and request.method == "GET":
+                    return Answer(200, dumps(self._defined(KIND_OF[kind])))
+                case ["properties", "v2", kind, "properties"] if kind in UNUSED and request.method == "GET":
+                    return Answer(200, dumps([_definition("hs_object_id", "number", own=False)]))
             raise _unknown()
         except HubSpotError as error:
             return Answer(error.status, error.body)
@@ -569,9 +571,6 @@ def _definition(name: str, type_: str, *, own: bool) -> Json:
     more: Json = {"description": "", "groupName": "sandbox", "options": [], "archived": False, "hidden": False}
     more |= {"hubspotDefined": not own}
     return {"name": name, "label": name, "type": type_, "fieldType": kinds[type_]} | more
-
-
-_UNUSED = [_definition("hs_object_id", "number", own=False)]
 
 
 def _whole(value: Any, name: str, *, least: int, most: int | None = None) -> int:

@@ -87,7 +87,16 @@ CONNECTORS: Mapping[str, Connector] = {
         cursors=dict.fromkeys(_STRIPE_CREATED, "created"),
         marker="is_deleted",
         marked=_STRIPE_DELETES,
-        absent_columns=frozenset({"subscriptions.discounts", "invoices.parent"}),
+        absent_columns=frozenset(
+            {  # it asks in the terms of API version 2022-11-15
+                "subscriptions.discounts",
+                "invoices.parent",
+                "promotion_codes.promotion",
+                "credit_notes.pre_payment_amount",
+                "credit_notes.post_payment_amount",
+                "credit_notes.refunds",
+            }
+        ),
         texts=frozenset({"coupons.redeem_by"}),
     ),
     "hubspot": Connector(
@@ -96,7 +105,7 @@ CONNECTORS: Mapping[str, Connector] = {
         cursor="updatedAt",
         tables=frozenset({"companies", "contacts", "deals", "tickets", "products", "line_items", "owners"}),
         marker="archived",
-        absent_columns=frozenset({"tickets.company_id", "line_items.company_id", "line_items.deal_id"}),
+        absent_columns=frozenset({"tickets.company_id", "line_items.company_id", "line_items.deal_id", "owners.type"}),
     ),
     "salesforce": Connector(
         source="salesforce",

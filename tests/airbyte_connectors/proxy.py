@@ -1,7 +1,7 @@
 """An intercepting proxy: what a client sends to one https host goes to a local server instead, byte for byte.
 
-Of what comes back the name ``Content-Type`` alone is written as the real ones write it: the connectors' library looks for
-it in lower case, finds it there only if a server writes it so, and fails then.
+Of what comes back the name ``Content-Type`` alone is written as the real ones write it: the connectors' library looks
+for it in lower case, finds it only if a server writes it so, and fails then.
 """
 
 from __future__ import annotations
