@@ -63,9 +63,10 @@ test-canaries: $(STAMP) ## unique personal values in every personal column, a wh
 test-isolation: $(STAMP) ## every way a tenant may try to learn of another: SQL, PgBouncer, API, files, dashboard; then products broken on purpose, which takes longer (FLAGS=--sound leaves those out, FLAGS=--json)
 	@$(BIN)/python -W ignore -m tests.isolation $(FLAGS)
 
-test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off; Salesforce on its worst days
+test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off; sources on their worst days; marts of disordered input
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m operations tests/end_to_end/test_bad_days.py \
-		tests/end_to_end/test_interruptions.py tests/ingestion/salesforce tests/ingestion/test_fault_matrix.py
+		tests/end_to_end/test_interruptions.py tests/ingestion/salesforce tests/ingestion/test_fault_matrix.py \
+		tests/orchestration tests/demo tests/dbt_project
 
 test-rights: $(STAMP) ## rights of a whole deployment, each killed at every point; two regions side by side
 	@$(BIN)/python -m pytest tests/privacy tests/end_to_end/test_rights.py tests/end_to_end/test_two_regions.py -m "operations or not operations"
