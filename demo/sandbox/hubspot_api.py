@@ -149,8 +149,7 @@ class HubSpotApi:
         after = _whole(body.get("after") or 0, "after", least=0)
         if after + limit > SEARCH_CAP:
             raise HubSpotError(f"A search pages through at most {SEARCH_CAP} results.")
-        alone = [{"filters": body["filters"]}] if body.get("filters") else []
-        groups = _list_of_objects(body.get("filterGroups") or alone, "filterGroups", most=5)
+        groups = _list_of_objects(body.get("filterGroups") or [], "filterGroups", most=5)
         alternatives, values = [], []
         for group in groups:
             filters = _list_of_objects(group.get("filters") or [], "filters", most=6)
