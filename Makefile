@@ -15,7 +15,7 @@ export GX_ANALYTICS_ENABLED := false
 
 DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED)) $(if $(REGION),--region $(REGION))
 # Under the Elastic License 2.0: installed to be tested against, no part of the project.
-AIRBYTE_CONNECTORS = stripe==5.14.1
+AIRBYTE_CONNECTORS = stripe==5.14.1 hubspot==5.7.0 salesforce==2.10.3
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help
@@ -101,13 +101,13 @@ bench-cdc: $(STAMP) ## capture from Postgres beside its peers, figures to bench/
 	@$(BIN)/python -m bench.cdc $(BENCH_FLAGS) && $(BIN)/python -m bench.report
 
 bench-sources: $(STAMP) ## how fast Stripe, Salesforce and HubSpot are read, and in how much memory (RECORDS, ROUNDS, LARGE=0, ONLY=hubspot)
-	@$(BIN)/python -m bench.sources $(if $(RECORDS),--records $(RECORDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(LARGE),--large $(LARGE)) $(if $(ONLY),--only $(ONLY))
+	@$(BIN)/python -m bench.sources $(if $(RECORDS),--records $(RECORDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(LARGE),--large $(LARGE)) $(if $(ONLY),--only $(ONLY)) && $(BIN)/python -m bench.report
 
 bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 characters (ROWS, ROUNDS)
 	@$(BIN)/python -m bench.redact $(BENCH_FLAGS)
 
 bench-serving: $(STAMP) ## publishing rollups beside raw COPY, and reading them meanwhile (ROWS, ROUNDS, ONLY=key,key)
-	@$(BIN)/python -m bench.serving $(BENCH_FLAGS)
+	@$(BIN)/python -m bench.serving $(BENCH_FLAGS) && $(BIN)/python -m bench.report
 
 bench-dashboard: $(STAMP) ## how soon the dashboard shows figures, after make demo (ROUNDS; PICTURES=1 takes the docs' pictures anew)
 	@$(BIN)/python -m bench.dashboard $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PICTURES),--pictures)

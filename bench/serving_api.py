@@ -60,10 +60,18 @@ class Asker:
             self.status[0] += 1  # nothing to ask with: the service lets everyone wait
             return
         try:
-            reader, writer = self._free.pop() if self._free else await self._connect()
-            path, token = self._rng.choice(PATHS), self._rng.choice(self._tokens)
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
-            head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1").lower()
+            while True:
+                reused = bool(self._free)
+                reader, writer = self._free.pop() if reused else await self._connect()
+                path, token = self._rng.choice(PATHS), self._rng.choice(self._tokens)
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+                try:
+                    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1").lower()
+                    break
+                except (ConnectionError, asyncio.IncompleteReadError):
+                    if not reused:  # else the server had closed it for idleness, and every client asks again
+                        raise
+                    self._open -= 1
             length = int(head.split("content-length: ")[1].split("\r\n")[0])
             await reader.readexactly(length)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, IndexError):
@@ -165,7 +173,7 @@ def _tokens(settings: Settings, tenants: list[str]) -> list[str]:
 async def _measured(
     asker: Asker, product: Product, tenants: list[str], pid: int, *, seconds: float, soak: float
 ) -> dict[str, Any]:
-    await asker.offer(100, 5)  # plans, caches, tokens
+    await asker.offer(100, min(5, seconds))  # plans, caches, tokens
     found: dict[str, Any] = {"machine": f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"}
     found["raw_sql"] = raw_sql(product, tenants, 1000)
     found["at_300"] = await asker.offer(OFFERED, seconds)
