@@ -8,6 +8,11 @@ range (``$2``, ``$3``, both may be null) is resolved here too, against the newes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+
+from psycopg import sql as composed
+
+from serving.homes import SHARED
 
 MOST_DAYS = 400
 DEFAULT_DAYS = 30
@@ -15,11 +20,21 @@ DEFAULT_DAYS = 30
 
 @dataclass(frozen=True)
 class Query:
-    """``parameters`` counts the tenant. ``name`` is that of the prepared statement."""
+    """``parameters`` counts the tenant. ``name`` is that of the prepared statement; without one it is not prepared."""
 
     name: str
     sql: str
     parameters: int
+
+    def within(self, schema: str) -> Query:
+        """The same question of a namespace. There may be many of them, so no connection keeps its plans."""
+        return self if schema == SHARED else _within(self, schema)
+
+
+@lru_cache(maxsize=4096)
+def _within(query: Query, schema: str) -> Query:
+    quoted = composed.Identifier(schema).as_string(None)
+    return Query("", query.sql.replace(f"{SHARED}.", f"{quoted}."), query.parameters)
 
 
 _PUBLICATION = """
@@ -279,8 +294,10 @@ select json_build_object({_STAMP},
 
 USERS = {sort: _users(sort) for sort in USER_SORTS}
 
+# Before tenants had schemas of their own the directory named none.
 DIRECTORY = Query(
     "directory",
-    "select database from tenant_analytics.tenant_directory where tenant_id = $1::uuid",
+    "select json_build_array(database, coalesce(to_jsonb(entry) ->> 'schema', 'tenant_analytics'))::text "
+    "from tenant_analytics.tenant_directory as entry where tenant_id = $1::uuid",
     1,
 )
