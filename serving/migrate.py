@@ -9,7 +9,7 @@ Whatever needs a reader's table waits a tenth of a second for it, gives way, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from serving import ddl, rowcopy
+from serving import ddl, rowcopy, windows
 from serving.contract import Column, TableContract
 from serving.homes import PRIVATE_PATTERN, Home, of_private
 from serving.session import take_turn, transaction
@@ -220,18 +220,21 @@ def following(cursor: Cursor, name: str) -> sql.Identifier:
     return cursor.home.own(f"next_{name}")
 
 
-def change_places(cursor: Cursor, published: list[str]) -> None:
-    """Put the tables made by ``following`` in the place of those that stand, all in one moment."""
-    ddl.as_owner(cursor)
+def change_places(
+    cursor: Cursor, published: list[str], *, windows_made: Iterable[windows.Made], windows_gone: Mapping[str, str]
+) -> None:
+    """Put the tables made by ``following``, and windows, in the place of those that stand, all in one moment."""
     standing = [name for name in published if ddl.exists(cursor, name)]
     every = sql.SQL(", ").join(cursor.home.table(name) for name in standing)
 
     def lock() -> None:
         with cursor.connection.transaction():
             _wait_briefly(cursor)
+            windows.drop(cursor, windows_gone)  # which are over the tables that go
             cursor.execute(sql.SQL("lock table {} in access exclusive mode").format(every))
 
     _in_turns(lock, doing="changing places with the tables that stand")
+    ddl.as_owner(cursor)
     for name in standing:
         cursor.execute(sql.SQL("drop table {}").format(cursor.home.table(name)))
     for name in published:
@@ -242,6 +245,24 @@ def change_places(cursor: Cursor, published: list[str]) -> None:
             sql.SQL("alter table {} rename to {}").format(cursor.home.table(f"next_{name}"), sql.Identifier(name))
         )
     ddl.as_publisher(cursor)
+    windows.show(cursor, windows_made)
+
+
+def settle_windows(cursor: Cursor, contracts: list[TableContract], *, version: int) -> list[str]:
+    """Make windows that are missing, and put them in the place of those that were declared otherwise; what was done."""
+    gone, missing = windows.gone(cursor, contracts), windows.missing(cursor, contracts)
+    made = windows.make(cursor, missing, version=version)
+
+    def replace() -> None:
+        with cursor.connection.transaction():
+            _wait_briefly(cursor)
+            windows.drop(cursor, gone)
+            windows.show(cursor, made)
+
+    if gone or made:
+        _in_turns(replace, doing="replacing a window")
+    names = {each.window.name for each in made}
+    return [f"made {name}" for name in sorted(names)] + [f"dropped {name}" for name in gone if name not in names]
 
 
 def forget_everything(cursor: Cursor, contracts: Iterable[TableContract]) -> None:
@@ -272,6 +293,8 @@ def drop(connection: psycopg.Connection[Any], home: Home) -> None:
         with transaction(connection, home) as cursor:
             take_turn(cursor)
             _wait_briefly(cursor)
+            windows.unschedule(cursor)
+            windows.drop(cursor, windows.every(cursor))
             ddl.as_owner(cursor)
             tables = cursor.execute(
                 "select nspname::text, relname::text from pg_class "

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from serving import ddl, holds, migrate, rowcopy, slices, verify, versions
+from serving import ddl, holds, migrate, rowcopy, slices, verify, versions, windows
 from serving.contract import Column, TableContract, load_rollup_contracts
 from serving.homes import Home
 from serving.session import session, take_turn, transaction
@@ -154,6 +155,8 @@ def publish(
                     )
                     published.append(_publish_home(connection, publication))
                     failpoint("publish_after_commit")
+                    with transaction(connection, here) as cursor:
+                        windows.refresh(cursor)
                     if progress is not None:
                         progress(_describe(published[-1]))
                 for left in migrate.namespaces(connection, database):
@@ -299,6 +302,7 @@ def _next_version(cursor: ddl.Cursor, publication: _Publication, migrations: lis
         # put back stays, as what came in since is not in it.
         if not (held and standing.restores):
             versions.move_on(cursor, run_id=publication.run_id, as_of=publication.as_of)
+    migrations += migrate.settle_windows(cursor, publication.contracts, version=version)
     # What was kept of who has moved away could only be put back where nobody looks for it.
     versions.forget_tenants(cursor, publication.elsewhere)
     failpoint("publish_before_commit")
@@ -381,7 +385,10 @@ def _rebuild(
         name = rollup.contract.name
         written[name] = _create(cursor, rollup, migrate.following(cursor, name), tenants, freeze=True)
         failpoint("publish_after_first_table")
-    migrate.change_places(cursor, [*(contract.name for contract in contracts), ddl.PUBLICATIONS])
+    windows_gone = windows.every(cursor)
+    windows_made = windows.make(cursor, windows.of(contracts), version=version, table=partial(_to_be, cursor))
+    published = [*(contract.name for contract in contracts), ddl.PUBLICATIONS]
+    migrate.change_places(cursor, published, windows_made=windows_made, windows_gone=windows_gone)
     failpoint("publish_before_commit")
     return HomePublished(
         home=publication.home,
@@ -393,6 +400,11 @@ def _rebuild(
         },
         migrations=(*migrations, *(f"replaced {contract.name}" for contract in found.rebuild)),
     )
+
+
+def _to_be(cursor: ddl.Cursor, name: str) -> sql.Identifier:
+    """The table that will stand under a name when all have changed places."""
+    return cursor.home.table(name) if name == ddl.HOLDS else migrate.following(cursor, name)
 
 
 def _table_published(

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from psycopg import sql
 
-from serving import ddl, holds, migrate, versions
+from serving import ddl, holds, migrate, versions, windows
 from serving.contract import TENANT, Column, TableContract
 from serving.homes import SHARED, Home
 from serving.publish import DIRECTORY
@@ -68,6 +68,8 @@ def rollback(settings: Settings, *, tenant: str | None = None) -> list[Restored]
         with session(home.database, databases[home.database]) as connection, transaction(connection, home) as cursor:
             take_turn(cursor)
             restored.append(_restore(cursor, tenant))
+        with session(home.database, databases[home.database]) as connection, transaction(connection, home) as cursor:
+            windows.refresh(cursor)
     return restored
 
 
@@ -95,7 +97,9 @@ def forget(settings: Settings, *, tenant: str) -> dict[str, int]:
         holds.release(cursor, tenants=[tenant])
         return versions.forget_tenants(cursor, [tenant])
 
-    dropped = _in_each_home(settings.rollup_databases(), let_go)
+    databases = settings.rollup_databases()
+    dropped = _in_each_home(databases, let_go)
+    _in_each_home(databases, lambda cursor: windows.refresh(cursor, now=True))
     return {home.name: rows for home, rows in dropped.items() if rows is not None}
 
 

@@ -142,6 +142,17 @@ def create_app(settings: Settings, *, shared_limits: Path | None = None) -> Fast
         return await answer(request, queries.BENCHMARKS, tenant, models.Benchmarks())
 
     @app.get(
+        "/v1/rolling",
+        response_model=models.Rolling,
+        responses=openapi.ANSWERED,
+        summary="The last 28 whole days: activity with percentiles, features and AI models by rank",
+    )
+    async def rolling(
+        request: Request, _: Annotated[models.NoParameters, Query()], tenant: uuid.UUID = tenant_of
+    ) -> Response:
+        return await answer(request, queries.ROLLING, tenant, models.Rolling())
+
+    @app.get(
         "/v1/freshness",
         response_model=models.Freshness,
         responses=openapi.ANSWERED,

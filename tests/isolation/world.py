@@ -39,7 +39,10 @@ _OWN_ROWS = 12
 # Unlike in every respect; the first of each is the tenant that attempts name.
 _POPULATIONS = {
     "a": ((1, "birch", "pool", 613), (2, "cedar", "namespace", 17), (3, "deep", "silo", 29)),
-    "b": ((4, "elm", "pool", 211), (5, "fir", "namespace", 47), (6, "gorse", "pool", 5), (7, "hazel", "silo", 3)),
+    "b": (
+        *((4, "elm", "pool", 211), (5, "fir", "pool", 47), (6, "gorse", "pool", 5)),
+        *((7, "hazel", "silo", 3), (8, "ivy", "namespace", 71)),
+    ),
 }
 
 

@@ -162,7 +162,7 @@ def read_version(reader: Any, tenant: str, *, schema: str = SHARED) -> set[tuple
                 from (
                     select workflow_runs as figure from {schema}.{USAGE}
                     union all select events from {schema}.{FEATURES}
-                )
+                ) as figures
                 """  # noqa: S608
             ).fetchall()
         )
@@ -195,7 +195,7 @@ def write_manifest(path: Path, models: list[dict[str, Any]]) -> None:
             "name": model["name"],
             "schema": "rollups",
             "description": model["description"],
-            "config": {"contract": {"enforced": True}},
+            "config": {"contract": {"enforced": True}, "meta": model.get("config", {}).get("meta", {})},
             "constraints": model.get("constraints", []),
             "columns": {column["name"]: column for column in model["columns"]},
         }
@@ -245,7 +245,11 @@ def new_product(
     }.items():
         postgres.create_role(role, attributes=attributes)
     with postgres.connect() as connection:
-        connection.execute("grant tailrace_owner to tailrace_publisher with inherit false, set true")
+        if postgres.version == "15":  # which knows no such grant
+            connection.execute("alter role tailrace_publisher noinherit")
+            connection.execute("grant tailrace_owner to tailrace_publisher")
+        else:
+            connection.execute("grant tailrace_owner to tailrace_publisher with inherit false, set true")
         connection.execute("grant tailrace_reader to app_rw")
     for database in (shared, silo):
         postgres.create_database(database, owner="app_owner")
