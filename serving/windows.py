@@ -54,6 +54,7 @@ cross join lateral (
     where source.tenant_id = tenant.tenant_id and source.{day} between period.first_day and period.last_day
     {grouped} having count(*) > 0
 ) as figures
+order by {order}
 """
 _SHOWN = """
 create view {view} with (security_barrier) as
@@ -230,6 +231,10 @@ def _figures(contract: TableContract, window: Window, name: sql.Identifier, tabl
         directory=table("tenant_directory"),
         rollup=table(contract.name),
         day=sql.Identifier(contract.day),
+        # In which order a hash gives a tenant's rows depends on how many others there are.
+        order=sql.SQL(", ").join(
+            [sql.Identifier("tenant", TENANT), *(sql.Identifier("figures", c) for c in window.by)]
+        ),
         length=sql.Literal(window.days),
     )
 
