@@ -139,14 +139,19 @@ def make(
         cursor.execute(sql.SQL("alter materialized view {} {}").format(name, sql.SQL(", ").join(without)))
         mark = f"{_MARK}{window.name} {fingerprint}"
         cursor.execute(sql.SQL("comment on materialized view {} is {}").format(name, mark))
-        cursor.execute(sql.SQL("grant select on {} to {}").format(name, sql.Identifier(ddl.OWNER)))
         made.append(Made(window=window, name=name))
     return made
 
 
 def show(cursor: Cursor, made: Iterable[Made]) -> None:
-    """Let readers have the windows that were made. Those that stood by their names are gone."""
-    ddl.as_owner(cursor)
+    """Let readers have the windows that were made. Those that stood by their names are gone.
+
+    Views read as who owns them does, so these are the publisher's too: no role that security binds gets at the figures.
+    """
+    made = list(made)
+    if not made:
+        return
+    _may_create(cursor, cursor.home.schema, sql.SQL("grant create on schema {} to {}"))
     for each in made:
         window, view = each.window, cursor.home.table(each.window.name)
         columns = _columns(window)
@@ -165,7 +170,7 @@ def show(cursor: Cursor, made: Iterable[Made]) -> None:
         for column, text in _described(window).items():
             of_column = sql.SQL("{}.{}").format(view, sql.Identifier(column))
             cursor.execute(sql.SQL("comment on column {} is {}").format(of_column, text))
-    ddl.as_publisher(cursor)
+    _may_create(cursor, cursor.home.schema, sql.SQL("revoke create on schema {} from {}"))
 
 
 def drop(cursor: Cursor, windows: Mapping[str, str]) -> None:
@@ -197,16 +202,18 @@ def unschedule(cursor: Cursor) -> None:
         cursor.execute("select cron.unschedule(jobid) from cron.job where jobname = %s", [_job(cursor)])
 
 
+def _may_create(cursor: Cursor, schema: str, statement: sql.SQL) -> None:
+    ddl.as_owner(cursor)
+    cursor.execute(statement.format(sql.Identifier(schema), sql.Identifier(ddl.PUBLISHER)))
+    ddl.as_publisher(cursor)
+
+
 def _prepare(cursor: Cursor) -> None:
     """The publisher's right to make materialized views, and the table that says what was refreshed."""
     row = cursor.execute("select has_schema_privilege(%s, 'create')", [cursor.home.private]).fetchone()
-    ddl.as_owner(cursor)
     if not (row and row[0]):
-        cursor.execute(
-            sql.SQL("grant create on schema {} to {}").format(
-                sql.Identifier(cursor.home.private), sql.Identifier(ddl.PUBLISHER)
-            )
-        )
+        _may_create(cursor, cursor.home.private, sql.SQL("grant create on schema {} to {}"))
+    ddl.as_owner(cursor)
     if not ddl.exists(cursor, REFRESHED, schema=cursor.home.private):
         name = cursor.home.own(REFRESHED)
         cursor.execute(sql.SQL("create table {} (version bigint, as_of timestamptz)").format(name))
