@@ -71,7 +71,7 @@ test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off
 test-rights: $(STAMP) ## rights of a whole deployment, each killed at every point; two regions side by side
 	@$(BIN)/python -m pytest tests/privacy tests/end_to_end/test_rights.py tests/end_to_end/test_two_regions.py -m "operations or not operations"
 
-test-serving: $(STAMP) ## publishing with Postgres killed, and readers through a hundred publishes
+test-serving: $(STAMP) ## publishing with Postgres killed, readers through a hundred publishes, windows that pg_cron refreshes
 	@$(BIN)/python -m pytest tests/serving -q -m operations
 
 test-ledger: $(STAMP) ## the sample company at twenty seeds, landed in two runs, marts against its own books (TAILRACE_TEST_SEEDS=57-57)

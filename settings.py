@@ -180,6 +180,8 @@ class Serving(_Section):
     publisher_dsn: str
     reader_dsn: str
     silo_databases: str | None = None
+    namespace_schemas: str = "analytics_*"
+    """schema, in the shared database, of a namespace tenant's rollups: its slug for the ``*``"""
     region: Region | None = None
     """region of the databases that rollups go to; another than the deployment's is refused"""
     host: str = "127.0.0.1"
@@ -196,6 +198,17 @@ class Serving(_Section):
     """to the shared database, of each worker process of the read API"""
     prepared_statements: bool = True
     """false behind a transaction pooler that does not know them (PgBouncer before 1.21)"""
+
+    @field_validator("namespace_schemas")
+    @classmethod
+    def _schemas(cls, pattern: str) -> str:
+        if not re.fullmatch(r"[a-z_][a-z0-9_]*\*[a-z0-9_]*", pattern):
+            raise PydanticCustomError(
+                "schemas",
+                "{pattern} is no pattern of schemas; write lower-case letters before one *, as in analytics_*",
+                {"pattern": pattern},
+            )
+        return pattern
 
     @field_validator("embed_origins")
     @classmethod

@@ -65,7 +65,7 @@ class Product:
                 "name": model["name"],
                 "schema": "rollups",
                 "description": model["description"],
-                "config": {"contract": {"enforced": True}},
+                "config": {"contract": {"enforced": True}, "meta": model.get("config", {}).get("meta", {})},
                 "constraints": model["constraints"],
                 "columns": {column["name"]: column for column in model["columns"]},
             }

@@ -84,6 +84,9 @@ class Client:
     def benchmarks(self) -> models.Benchmarks:
         return self._get(models.Benchmarks, "/v1/benchmarks", {})
 
+    def rolling(self) -> models.Rolling:
+        return self._get(models.Rolling, "/v1/rolling", {})
+
     def freshness(self) -> models.Freshness:
         return self._get(models.Freshness, "/v1/freshness", {})
 

@@ -18,30 +18,26 @@ import psycopg
 from psycopg import sql
 
 from serving.contract import Column, TableContract
+from serving.homes import Home
 
-SCHEMA, PRIVATE = "tenant_analytics", "tenant_analytics_private"
 OWNER, PUBLISHER, READER = "tailrace_owner", "tailrace_publisher", "tailrace_reader"
-PUBLICATIONS, HOLDS, SLICES, UNDO_SLICES = "publications", "holds", "slices", "undo_slices"
+PUBLICATIONS, HOLDS, RESIDENTS, SLICES, UNDO_SLICES = "publications", "holds", "residents", "slices", "undo_slices"
 
 # Every key leads with the tenant, so the setting is read once, to look into the index; a subquery would cost more.
 CURRENT_TENANT = sql.SQL("nullif(current_setting('app.current_tenant_id', true), '')::uuid")
 
-Cursor = psycopg.Cursor[Any]
+
+class Cursor(psycopg.Cursor[Any]):
+    """A cursor that works in one home."""
+
+    def __init__(self, connection: psycopg.Connection[Any], home: Home) -> None:
+        super().__init__(connection)
+        self.home = home
 
 
-def table(name: str) -> sql.Identifier:
-    """A published table's quoted, qualified name."""
-    return sql.Identifier(SCHEMA, name)
-
-
-def private(name: str) -> sql.Identifier:
-    """The same of the publisher's own tables."""
-    return sql.Identifier(PRIVATE, name)
-
-
-def undo(contract: TableContract) -> sql.Identifier:
+def undo(cursor: Cursor, contract: TableContract) -> sql.Identifier:
     """The table with the rows that versions of a rollup replaced."""
-    return private(f"undo_{contract.name}")
+    return cursor.home.own(f"undo_{contract.name}")
 
 
 def names(columns: tuple[str, ...], *, of: str | None = None) -> sql.Composed:
@@ -103,7 +99,7 @@ def withheld(cursor: Cursor, name: str) -> bool:
         select not has_table_privilege(%s, attrelid, 'select') and bool_and(coalesce(attstattarget, -1) = 0)
         from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped group by attrelid
         """,
-        [READER, f"{SCHEMA}.{name}"],
+        [READER, cursor.home.regclass(name)],
     ).fetchone()
     return bool(row and row[0])
 
@@ -117,28 +113,30 @@ def isolated(cursor: Cursor, name: str) -> bool:
                 = array['publisher_writes', 'tenant_isolation']
         from pg_class where oid = to_regclass(%s)
         """,
-        [f"{SCHEMA}.{name}"],
+        [cursor.home.regclass(name)],
     ).fetchone()
     return bool(row and row[0])
 
 
-def exists(cursor: Cursor, name: str, *, schema: str = SCHEMA) -> bool:
+def exists(cursor: Cursor, name: str, *, schema: str | None = None) -> bool:
+    """Whether there is such a table, by default a published one."""
     # Not by information_schema, which hides tables that the current role may not read.
     row = cursor.execute(
-        "select 1 from pg_class where relname = %s and relnamespace = to_regnamespace(%s)", [name, schema]
+        "select 1 from pg_class where relname = %s and relnamespace = to_regnamespace(quote_ident(%s))",
+        [name, schema or cursor.home.schema],
     ).fetchone()
     return row is not None
 
 
-def columns(cursor: Cursor, name: str, *, schema: str = SCHEMA) -> dict[str, str]:
-    """Column → type, as it stands."""
+def columns(cursor: Cursor, name: str, *, schema: str | None = None) -> dict[str, str]:
+    """Column → type of a table, by default a published one, as it stands."""
     rows = cursor.execute(
         """
         select attname::text, format_type(atttypid, atttypmod) from pg_attribute
         join pg_class on pg_class.oid = attrelid
-        where relname = %s and relnamespace = to_regnamespace(%s) and attnum > 0 and not attisdropped
+        where relname = %s and relnamespace = to_regnamespace(quote_ident(%s)) and attnum > 0 and not attisdropped
         """,
-        [name, schema],
+        [name, schema or cursor.home.schema],
     ).fetchall()
     return dict(rows)
 
@@ -152,7 +150,7 @@ def key(cursor: Cursor, name: str) -> tuple[str, ...]:
         join pg_attribute on attrelid = indrelid and attnum = part.number
         where indrelid = to_regclass(%s) and indisprimary order by part.place
         """,
-        [f"{SCHEMA}.{name}"],
+        [cursor.home.regclass(name)],
     ).fetchall()
     return tuple(row[0] for row in rows)
 
@@ -165,7 +163,7 @@ def comments_missing(cursor: Cursor, contract: TableContract) -> dict[str | None
         where attrelid = to_regclass(%(table)s) and attnum > 0 and not attisdropped
         union all select null, coalesce(obj_description(to_regclass(%(table)s), 'pg_class'), '')
         """,
-        {"table": f"{SCHEMA}.{contract.name}"},
+        {"table": cursor.home.regclass(contract.name)},
     ).fetchall()
     actual = dict(rows)
     wanted = {None: contract.description} | {column.name: column.description for column in contract.columns}

@@ -9,7 +9,7 @@ Whatever needs a reader's table waits a tenth of a second for it, gives way, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +18,10 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from serving import ddl, rowcopy
+from serving import ddl, rowcopy, windows
 from serving.contract import Column, TableContract
+from serving.homes import PRIVATE_PATTERN, Home, of_private
+from serving.session import take_turn, transaction
 from settings import TailraceError
 
 Cursor = ddl.Cursor
@@ -43,10 +45,13 @@ _ADDED_TO_PUBLICATIONS = {
 }
 # A tenant whose rollups were rolled back sees the version that stands for it, and none of what was published since. The
 # key is the version, so the setting is read in a subquery, once a query.
-_VISIBLE_PUBLICATIONS = sql.SQL(
+_VISIBLE_PUBLICATIONS = (
     "{tenant} is not null and coalesce(tenant_id = {tenant}, true) and version <= coalesce("
     "(select held.version from {holds} as held where held.tenant_id = {tenant}), version)"
-).format(tenant=sql.SQL("(select {})").format(ddl.CURRENT_TENANT), holds=ddl.table(ddl.HOLDS))
+)
+
+
+_AND_RESIDES = " and exists (select from {residents} as resident where resident.tenant_id = {tenant})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +79,8 @@ def survey(cursor: Cursor, contracts: Iterable[TableContract]) -> Survey:
             continue
         if not ddl.isolated(cursor, contract.name):
             raise TailraceError(
-                f"{ddl.SCHEMA}.{contract.name}: row-level security is off, not forced, or its policies were changed; "
-                f"drop the table and publish again"
+                f"{cursor.home.schema}.{contract.name}: row-level security is off, not forced, or its policies were "
+                f"changed; drop the table and publish again"
             )
         added += [(contract, column) for column in contract.columns if column.name not in actual]
         if texts := ddl.comments_missing(cursor, contract):
@@ -84,13 +89,17 @@ def survey(cursor: Cursor, contracts: Iterable[TableContract]) -> Survey:
 
 
 def in_place(
-    connection: psycopg.Connection[Any], contracts: list[TableContract], *, once: Callable[[], object] = lambda: None
+    connection: psycopg.Connection[Any],
+    home: Home,
+    contracts: list[TableContract],
+    *,
+    once: Callable[[], object] = lambda: None,
 ) -> list[str]:
     """Add columns, and describe, in transactions of their own; returns what was done. No transaction may be open.
 
     Nothing is changed before ``once`` has returned.
     """
-    with connection.transaction(), connection.cursor() as cursor:
+    with transaction(connection, home) as cursor:
         found = survey(cursor, contracts)
         old_publications = ddl.exists(cursor, ddl.PUBLICATIONS) and not ddl.exists(cursor, ddl.HOLDS)
     done = []
@@ -99,14 +108,14 @@ def in_place(
     if found.added or old_publications:
 
         def add() -> None:
-            with connection.transaction(), connection.cursor() as cursor:
+            with transaction(connection, home) as cursor:
                 _wait_briefly(cursor)
                 ddl.as_owner(cursor)
                 for contract, column in found.added:
-                    _add_column(cursor, ddl.table(contract.name), column)
-                    ddl.let_read(cursor, ddl.table(contract.name), (column.name,))
-                    if ddl.exists(cursor, f"undo_{contract.name}", schema=ddl.PRIVATE):
-                        _add_column(cursor, ddl.undo(contract), column)
+                    _add_column(cursor, cursor.home.table(contract.name), column)
+                    ddl.let_read(cursor, cursor.home.table(contract.name), (column.name,))
+                    if ddl.exists(cursor, f"undo_{contract.name}", schema=cursor.home.private):
+                        _add_column(cursor, ddl.undo(cursor, contract), column)
                 if old_publications:
                     _extend_publications(cursor)
 
@@ -114,29 +123,33 @@ def in_place(
         done += [f"added {contract.name}.{column.name}" for contract, column in found.added]
         done += [f"extended {ddl.PUBLICATIONS}"] if old_publications else []
     if found.added or found.described:
-        with connection.transaction(), connection.cursor() as cursor:
+        with transaction(connection, home) as cursor:
             described = survey(cursor, contracts).described
             ddl.as_owner(cursor)
             for contract, texts in described:
-                ddl.comment(cursor, ddl.table(contract.name), texts)
+                ddl.comment(cursor, cursor.home.table(contract.name), texts)
                 done += [f"described {contract.name}{f'.{column}' if column else ''}" for column in texts]
     return done
 
 
 def ensure_own_tables(cursor: Cursor, contracts: Iterable[TableContract]) -> list[str]:
     """Make the schemas, and the tables that are the publisher's own; returns what was made."""
-    done = [f"created schema {name}" for name in (ddl.SCHEMA, ddl.PRIVATE) if _ensure_schema(cursor, name)]
+    done = [
+        f"created schema {name}" for name in (cursor.home.schema, cursor.home.private) if _ensure_schema(cursor, name)
+    ]
     ddl.as_owner(cursor)
     if not ddl.exists(cursor, ddl.HOLDS):
         _create_holds(cursor)
+    if cursor.home.is_namespace and not ddl.exists(cursor, ddl.RESIDENTS):
+        _create_residents(cursor)
     if not ddl.exists(cursor, ddl.PUBLICATIONS):
-        _create_publications(cursor, ddl.table(ddl.PUBLICATIONS))
+        _create_publications(cursor, cursor.home.table(ddl.PUBLICATIONS))
         done.append(f"created {ddl.PUBLICATIONS}")
-    if not ddl.exists(cursor, ddl.SLICES, schema=ddl.PRIVATE):
+    if not ddl.exists(cursor, ddl.SLICES, schema=cursor.home.private):
         _create_slices(cursor)
         done.append(f"created {ddl.SLICES}")
     for contract in contracts:
-        if not ddl.exists(cursor, f"undo_{contract.name}", schema=ddl.PRIVATE):
+        if not ddl.exists(cursor, f"undo_{contract.name}", schema=cursor.home.private):
             create_undo(cursor, contract)
     ddl.as_publisher(cursor)
     return done
@@ -182,13 +195,13 @@ def complete(cursor: Cursor, contract: TableContract, name: sql.Identifier) -> N
 
 def create_next_publications(cursor: Cursor, *, run_id: str, as_of: datetime, rows: int) -> int:
     """The publications that stand and one more, frozen, in the table that is to replace theirs; the new version."""
-    name = following(ddl.PUBLICATIONS)
+    name = following(cursor, ddl.PUBLICATIONS)
     columns = sql.SQL("version, run_id, as_of, published_at, rows, tenant_id, restores, kept, made_by")
     # No version from before can be put back: its rows were of another shape.
     standing = cursor.execute(
         sql.SQL(
             "select version, run_id, as_of, published_at, rows, tenant_id, restores, false, made_by from {}"
-        ).format(ddl.table(ddl.PUBLICATIONS))
+        ).format(cursor.home.table(ddl.PUBLICATIONS))
     ).fetchall()
     version = max((row[0] for row in standing), default=0) + 1
     now = datetime.now(UTC)
@@ -202,40 +215,99 @@ def create_next_publications(cursor: Cursor, *, run_id: str, as_of: datetime, ro
     return version
 
 
-def following(name: str) -> sql.Identifier:
+def following(cursor: Cursor, name: str) -> sql.Identifier:
     """The table that is to replace a published one."""
-    return ddl.private(f"next_{name}")
+    return cursor.home.own(f"next_{name}")
 
 
-def change_places(cursor: Cursor, published: list[str]) -> None:
-    """Put the tables made by ``following`` in the place of those that stand, all in one moment."""
-    ddl.as_owner(cursor)
+def change_places(
+    cursor: Cursor, published: list[str], *, windows_made: Iterable[windows.Made], windows_gone: Mapping[str, str]
+) -> None:
+    """Put the tables made by ``following``, and windows, in the place of those that stand, all in one moment."""
     standing = [name for name in published if ddl.exists(cursor, name)]
-    every = sql.SQL(", ").join(ddl.table(name) for name in standing)
+    every = sql.SQL(", ").join(cursor.home.table(name) for name in standing)
 
     def lock() -> None:
         with cursor.connection.transaction():
             _wait_briefly(cursor)
+            windows.drop(cursor, windows_gone)  # which are over the tables that go
             cursor.execute(sql.SQL("lock table {} in access exclusive mode").format(every))
 
     _in_turns(lock, doing="changing places with the tables that stand")
+    ddl.as_owner(cursor)
     for name in standing:
-        cursor.execute(sql.SQL("drop table {}").format(ddl.table(name)))
+        cursor.execute(sql.SQL("drop table {}").format(cursor.home.table(name)))
     for name in published:
-        cursor.execute(sql.SQL("alter table {} set schema {}").format(following(name), sql.Identifier(ddl.SCHEMA)))
-        cursor.execute(sql.SQL("alter table {} rename to {}").format(ddl.table(f"next_{name}"), sql.Identifier(name)))
+        cursor.execute(
+            sql.SQL("alter table {} set schema {}").format(following(cursor, name), sql.Identifier(cursor.home.schema))
+        )
+        cursor.execute(
+            sql.SQL("alter table {} rename to {}").format(cursor.home.table(f"next_{name}"), sql.Identifier(name))
+        )
     ddl.as_publisher(cursor)
+    windows.show(cursor, windows_made)
+
+
+def settle_windows(cursor: Cursor, contracts: list[TableContract], *, version: int) -> list[str]:
+    """Make windows that are missing, and put them in the place of those that were declared otherwise; what was done."""
+    gone, missing = windows.gone(cursor, contracts), windows.missing(cursor, contracts)
+    made = windows.make(cursor, missing, version=version)
+
+    def replace() -> None:
+        with cursor.connection.transaction():
+            _wait_briefly(cursor)
+            windows.drop(cursor, gone)
+            windows.show(cursor, made)
+
+    if gone or made:
+        _in_turns(replace, doing="replacing a window")
+    names = {each.window.name for each in made}
+    return [f"made {name}" for name in sorted(names)] + [f"dropped {name}" for name in gone if name not in names]
 
 
 def forget_everything(cursor: Cursor, contracts: Iterable[TableContract]) -> None:
     """Hashes and replaced rows of tables that are made anew: neither fits the new shape."""
     for name in (ddl.SLICES, ddl.UNDO_SLICES):
-        cursor.execute(sql.SQL("delete from {}").format(ddl.private(name)))
+        cursor.execute(sql.SQL("delete from {}").format(cursor.home.own(name)))
     ddl.as_owner(cursor)
     for contract in contracts:
-        cursor.execute(sql.SQL("drop table {}").format(ddl.undo(contract)))
+        cursor.execute(sql.SQL("drop table {}").format(ddl.undo(cursor, contract)))
         create_undo(cursor, contract)
     ddl.as_publisher(cursor)
+
+
+def namespaces(connection: psycopg.Connection[Any], database: str) -> list[Home]:
+    """The namespaces that stand in a database, by their private schemas."""
+    rows = connection.execute(
+        "select nspname::text from pg_namespace "
+        "where nspname like %s and pg_has_role(%s, nspowner, 'usage') order by nspname",
+        [PRIVATE_PATTERN, ddl.OWNER],
+    ).fetchall()
+    return [of_private(database, row[0]) for row in rows]
+
+
+def drop(connection: psycopg.Connection[Any], home: Home) -> None:
+    """Remove a namespace and all that is in it; what others made of its tables stands in the way."""
+
+    def remove() -> None:
+        with transaction(connection, home) as cursor:
+            take_turn(cursor)
+            _wait_briefly(cursor)
+            windows.unschedule(cursor)
+            windows.drop(cursor, windows.every(cursor))
+            ddl.as_owner(cursor)
+            tables = cursor.execute(
+                "select nspname::text, relname::text from pg_class "
+                "join pg_namespace on pg_namespace.oid = relnamespace where nspname = any(%s) and relkind = 'r'",
+                [[home.schema, home.private]],
+            ).fetchall()
+            if tables:  # together, as the policy of one reads another
+                names = sql.SQL(", ").join(sql.Identifier(*each) for each in tables)
+                cursor.execute(sql.SQL("drop table {}").format(names))
+            for schema in (home.schema, home.private):
+                cursor.execute(sql.SQL("drop schema if exists {}").format(sql.Identifier(schema)))
+
+    _in_turns(remove, doing=f"dropping {home.name}")
 
 
 def create_undo(cursor: Cursor, contract: TableContract) -> None:
@@ -243,7 +315,7 @@ def create_undo(cursor: Cursor, contract: TableContract) -> None:
     columns = sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(column.name), ddl.type_of(column)) for column in contract.columns
     )
-    name = ddl.undo(contract)
+    name = ddl.undo(cursor, contract)
     cursor.execute(sql.SQL("create table {} (version bigint not null, {})").format(name, columns))
     cursor.execute(sql.SQL("create index on {} (version, tenant_id)").format(name))
     ddl.isolate(cursor, name, visible=None)
@@ -257,8 +329,8 @@ def _create_slices(cursor: Cursor) -> None:
         (ddl.SLICES, sql.SQL("hash bigint not null, ") + part + arrays + key),
         (ddl.UNDO_SLICES, sql.SQL("version bigint not null, ") + part + arrays + sql.SQL("version, ") + key),
     ):
-        cursor.execute(sql.SQL("create table {} ({})").format(ddl.private(name), definition))
-        ddl.isolate(cursor, ddl.private(name), visible=None)
+        cursor.execute(sql.SQL("create table {} ({})").format(cursor.home.own(name), definition))
+        ddl.isolate(cursor, cursor.home.own(name), visible=None)
 
 
 def _create_holds(cursor: Cursor) -> None:
@@ -267,12 +339,31 @@ def _create_holds(cursor: Cursor) -> None:
         sql.SQL(
             "create table {} (tenant_id uuid primary key, version bigint not null, restores bigint not null, "
             "since timestamptz not null)"
-        ).format(ddl.table(ddl.HOLDS))
+        ).format(cursor.home.table(ddl.HOLDS))
     )
-    ddl.isolate(cursor, ddl.table(ddl.HOLDS), visible=sql.SQL("tenant_id = {}").format(ddl.CURRENT_TENANT))
-    ddl.let_read(cursor, ddl.table(ddl.HOLDS), ("tenant_id", "version"))
+    ddl.isolate(cursor, cursor.home.table(ddl.HOLDS), visible=sql.SQL("tenant_id = {}").format(ddl.CURRENT_TENANT))
+    ddl.let_read(cursor, cursor.home.table(ddl.HOLDS), ("tenant_id", "version"))
     text = "Tenants whose rollups were rolled back and stay at a version until they are released."
-    ddl.comment(cursor, ddl.table(ddl.HOLDS), {None: text})
+    ddl.comment(cursor, cursor.home.table(ddl.HOLDS), {None: text})
+
+
+def _create_residents(cursor: Cursor) -> None:
+    """Who may see when a namespace was published: of the pool that tells nothing, of one tenant when it is active."""
+    name = cursor.home.table(ddl.RESIDENTS)
+    cursor.execute(sql.SQL("create table {} (tenant_id uuid primary key)").format(name))
+    ddl.isolate(cursor, name, visible=sql.SQL("tenant_id = {}").format(ddl.CURRENT_TENANT))
+    ddl.let_read(cursor, name, ("tenant_id",))
+    ddl.comment(cursor, name, {None: "The tenant whose schema this is."})
+
+
+def settle(cursor: Cursor, residents: list[str]) -> None:
+    """Say whose a namespace is; nothing is written where that is known."""
+    if cursor.home.is_namespace:
+        name = cursor.home.table(ddl.RESIDENTS)
+        cursor.execute(sql.SQL("delete from {} where tenant_id <> all (%s::uuid[])").format(name), [residents])
+        cursor.execute(
+            sql.SQL("insert into {} select unnest(%s::uuid[]) on conflict do nothing").format(name), [residents]
+        )
 
 
 def _create_publications(cursor: Cursor, name: sql.Identifier) -> None:
@@ -287,15 +378,24 @@ def _isolate_publications(cursor: Cursor, name: sql.Identifier) -> None:
             name, sql.Identifier(f"{ddl.PUBLICATIONS}_pkey")
         )
     )
-    ddl.isolate(cursor, name, visible=_VISIBLE_PUBLICATIONS)
+    ddl.isolate(cursor, name, visible=_visible_publications(cursor))
     ddl.let_read(cursor, name, ("version", "run_id", "as_of", "published_at"))
     text = "One row a published version; the rollups of a version become visible with its row."
     ddl.comment(cursor, name, {None: text})
 
 
+def _visible_publications(cursor: Cursor) -> sql.Composed:
+    visible = sql.SQL(_VISIBLE_PUBLICATIONS + (_AND_RESIDES if cursor.home.is_namespace else ""))
+    return visible.format(
+        tenant=sql.SQL("(select {})").format(ddl.CURRENT_TENANT),
+        holds=cursor.home.table(ddl.HOLDS),
+        residents=cursor.home.table(ddl.RESIDENTS),
+    )
+
+
 def _extend_publications(cursor: Cursor) -> None:
     """What publications lacked before versions could be put back."""
-    name = ddl.table(ddl.PUBLICATIONS)
+    name = cursor.home.table(ddl.PUBLICATIONS)
     _create_holds(cursor)
     cursor.execute(sql.SQL("alter table {} alter column version drop identity if exists").format(name))
     for column, definition in _ADDED_TO_PUBLICATIONS.items():
@@ -304,7 +404,9 @@ def _extend_publications(cursor: Cursor) -> None:
                 name, sql.Identifier(column), sql.SQL(definition)
             )
         )
-    cursor.execute(sql.SQL("alter policy tenant_isolation on {} using ({})").format(name, _VISIBLE_PUBLICATIONS))
+    cursor.execute(
+        sql.SQL("alter policy tenant_isolation on {} using ({})").format(name, _visible_publications(cursor))
+    )
 
 
 def _add_column(cursor: Cursor, name: sql.Identifier, column: Column) -> None:
@@ -316,11 +418,20 @@ def _add_column(cursor: Cursor, name: sql.Identifier, column: Column) -> None:
 
 
 def _ensure_schema(cursor: Cursor, name: str) -> bool:
-    if cursor.execute("select 1 from pg_namespace where nspname = %s", [name]).fetchone():
+    found = cursor.execute(
+        "select pg_has_role(%s, nspowner, 'usage') from pg_namespace where nspname = %s", [ddl.OWNER, name]
+    ).fetchone()
+    if found:
+        # What was made of a slug may be called like something of the product's.
+        if cursor.home.is_namespace and not found[0]:
+            raise TailraceError(
+                f"{cursor.home.name}: schema {name} is there and is not {ddl.OWNER}'s; "
+                "set serving.namespace_schemas to a pattern that nothing else is named by"
+            )
         return False
     ddl.as_owner(cursor)
     cursor.execute(sql.SQL("create schema {}").format(sql.Identifier(name)))
-    grantees = [ddl.PUBLISHER, *([ddl.READER] if name == ddl.SCHEMA else [])]
+    grantees = [ddl.PUBLISHER, *([ddl.READER] if name == cursor.home.schema else [])]
     cursor.execute(
         sql.SQL("grant usage on schema {} to {}").format(
             sql.Identifier(name), sql.SQL(", ").join(map(sql.Identifier, grantees))

@@ -1,7 +1,7 @@
 """Publish rollups into the product's Postgres: each tenant's rows to its home, whole or not at all.
 
-One transaction a database covers every rollup and the row in ``tenant_analytics.publications``, so a reader sees one
-version or the next, whenever the publisher dies. Only slices whose content hash changed are copied, of them only rows
+One transaction a home covers every rollup and the row in its ``publications``, so a reader sees one version or the
+next, whenever the publisher dies. Only slices whose content hash changed are copied, of them only rows
 that differ are written, and a publish that changes nothing writes nothing.
 """
 
@@ -12,15 +12,19 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from serving import ddl, holds, migrate, rowcopy, slices, verify, versions
+from serving import ddl, holds, migrate, rowcopy, slices, verify, versions, windows
 from serving.contract import Column, TableContract, load_rollup_contracts
-from serving.session import session, take_turn
+from serving.homes import Home
+from serving.session import session, take_turn, transaction
 from serving.tenants import UNATTRIBUTED, Tenant, homes, read_tenants
 from settings import Settings, TailraceError
 from warehouse import quote
@@ -35,6 +39,7 @@ DIRECTORY = TableContract(
         Column(name="tenant_id", type="uuid", description="The tenant."),
         Column(name="tenant_name", type="text", description="The company's name, for headings."),
         Column(name="database", type="text", description="The database that its rollups are published to."),
+        Column(name="schema", type="text", description="The schema of that database that they are in."),
     ),
     key=("tenant_id",),
     description="Where each tenant's rollups are; a tenant sees its own row.",
@@ -51,10 +56,10 @@ class TablePublished:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatabasePublished:
+class HomePublished:
     """``version`` is the publication that stands now; it is a new one only when ``changed``."""
 
-    database: str
+    home: Home
     version: int
     changed: bool
     tables: dict[str, TablePublished]
@@ -67,26 +72,30 @@ class DatabasePublished:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishReport:
-    """``unattributed`` counts, for each rollup, the rows that belong to no tenant and were held back."""
+    """``unattributed`` counts, for each rollup, the rows that belong to no tenant and were held back.
+
+    ``dropped`` are the namespaces that were no tenant's home any more.
+    """
 
     run_id: str
     as_of: datetime
     seconds: float
-    databases: tuple[DatabasePublished, ...]
+    homes: tuple[HomePublished, ...]
     unattributed: dict[str, int] = field(default_factory=dict)
+    dropped: tuple[Home, ...] = ()
 
     @property
     def rows(self) -> int:
         """Rollup rows that tenants can read now."""
-        return sum(table.rows for each in self.databases for table in each.tables.values())
+        return sum(table.rows for each in self.homes for table in each.tables.values())
 
     @property
     def written(self) -> int:
-        return sum(table.written for each in self.databases for table in each.tables.values())
+        return sum(table.written for each in self.homes for table in each.tables.values())
 
     @property
     def deleted(self) -> int:
-        return sum(table.deleted for each in self.databases for table in each.tables.values())
+        return sum(table.deleted for each in self.homes for table in each.tables.values())
 
 
 def publish(
@@ -99,11 +108,11 @@ def publish(
     verify: bool = False,
     progress: Progress | None = None,
 ) -> PublishReport:
-    """Bring every rollup database to the warehouse's rollups. ``as_of`` (with a zone): the data is complete until then.
+    """Bring every home to the warehouse's rollups. ``as_of`` (with a zone): the data is complete until then.
 
     With ``verify`` what stands is read back and hashed anew, and what somebody else changed is mended. Raises
-    TailraceError, and publishes nothing to the database concerned, when a row belongs to a tenant of another region or
-    to none the warehouse knows, a rollup breaks its contract, or Postgres cannot be written.
+    TailraceError, and publishes nothing to the home concerned and those after it, when a row belongs to a tenant of
+    another region or to none the warehouse knows, a rollup breaks its contract, or Postgres cannot be written.
     """
     if as_of.tzinfo is None:
         raise TailraceError("publish: as_of has no time zone; give it in UTC")
@@ -112,40 +121,58 @@ def publish(
     tenants = read_tenants(warehouse)
     databases = settings.rollup_databases()
     home = homes(settings, tenants.values(), databases)
+    entries = [(tenant, tenants[tenant].name, where.database, where.schema) for tenant, where in home.items()]
     rollups = [
         slices.Rollup(connection=warehouse, contract=each, relation=".".join(map(quote, each.source)))
         for each in contracts
     ]
-    published: list[DatabasePublished] = []
-    shared = next(iter(databases))
+    published: list[HomePublished] = []
+    dropped: list[Home] = []
+    shared = Home(next(iter(databases)))
     # What the warehouse holds is found out by a thread, while Postgres is asked for what stands.
     with ThreadPoolExecutor(1) as finding:
         measured = finding.submit(_measure, rollups, tenants)
         for database, dsn in databases.items():
-            residents = [tenant for tenant, where in home.items() if where == database]
-            # The shared database knows where everyone is, so that a reader can be sent on to a silo.
-            listed = list(home) if database == shared else residents
-            entries = [(tenant, tenants[tenant].name, home[tenant]) for tenant in listed]
-            publication = _Publication(
-                rollups=rollups,
-                measured=measured,
-                residents=residents,
-                listing=finding.submit(_directory, warehouse, entries),
-                listed=listed,
-                run_id=run_id,
-                as_of=as_of,
-                verify=verify,
-            )
-            published.append(_publish_database(database, dsn, publication))
-            failpoint("publish_after_commit")
-            if progress is not None:
-                progress(_describe(published[-1]))
+            pool = Home(database)
+            namespaces = sorted({each for each in home.values() if each.database == database} - {pool}, key=str)
+            with session(database, dsn) as connection:
+                # Who moves is in the new home before the directory says so, and in the old one until it does.
+                for here in [*namespaces, pool]:
+                    residents = [tenant for tenant, where in home.items() if where == here]
+                    # The shared home knows where everyone is, so that a reader can be sent on.
+                    listed = [each for each in entries if here == shared or home[each[0]] == here]
+                    publication = _Publication(
+                        home=here,
+                        rollups=rollups,
+                        measured=measured,
+                        residents=residents,
+                        elsewhere=[tenant for tenant, where in home.items() if where != here],
+                        listing=finding.submit(_directory, warehouse, listed),
+                        listed=[each[0] for each in listed],
+                        run_id=run_id,
+                        as_of=as_of,
+                        verify=verify,
+                    )
+                    published.append(_publish_home(connection, publication))
+                    failpoint("publish_after_commit")
+                    with transaction(connection, here) as cursor:
+                        windows.refresh(cursor)
+                    if progress is not None:
+                        progress(_describe(published[-1]))
+                for left in migrate.namespaces(connection, database):
+                    if left not in namespaces:
+                        failpoint("publish_before_drop")
+                        migrate.drop(connection, left)
+                        dropped.append(left)
+                        if progress is not None:
+                            progress(f"{left.name}: dropped, its tenant is at home elsewhere")
     return PublishReport(
         run_id=run_id,
         as_of=as_of,
         seconds=time.monotonic() - started,
-        databases=tuple(published),
+        homes=tuple(published),
         unattributed=measured.result().unattributed,
+        dropped=tuple(dropped),
     )
 
 
@@ -159,11 +186,14 @@ class _Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class _Publication:
-    """What one database is to hold. ``measured`` and ``listing`` may still be under way."""
+    """What one home is to hold. ``measured`` and ``listing`` may still be under way."""
 
+    home: Home
     rollups: list[slices.Rollup]
     measured: Future[_Measured]
     residents: list[str]
+    elsewhere: list[str]
+    """tenants that are at home elsewhere, and may have been here"""
     listing: Future[slices.Rollup]
     listed: list[str]
     run_id: str
@@ -193,8 +223,8 @@ def _measure(rollups: list[slices.Rollup], tenants: dict[str, Tenant]) -> _Measu
     )
 
 
-def _directory(warehouse: duckdb.DuckDBPyConnection, rows: list[tuple[str, str, str]]) -> slices.Rollup:
-    columns = zip(*rows, strict=True) if rows else ([], [], [])
+def _directory(warehouse: duckdb.DuckDBPyConnection, rows: list[tuple[str, str, str, str]]) -> slices.Rollup:
+    columns = zip(*rows, strict=True) if rows else ([], [], [], [])
     arrays = [pa.array(list(column), type=pa.string()) for column in columns]
     warehouse.register("published_directory", pa.table(arrays, names=list(DIRECTORY.column_names)))
     directory = slices.Rollup(connection=warehouse, contract=DIRECTORY, relation="published_directory")
@@ -202,23 +232,21 @@ def _directory(warehouse: duckdb.DuckDBPyConnection, rows: list[tuple[str, str, 
     return directory
 
 
-def _publish_database(database: str, dsn: str, publication: _Publication) -> DatabasePublished:
-    """One database's publish: changes of tables that stand first, then everything else in one transaction."""
-    with session(database, dsn) as connection:
-        migrations = migrate.in_place(connection, publication.contracts, once=publication.tables)
-        failpoint("publish_after_migrate")
-        with connection.transaction(), connection.cursor() as cursor:
-            return _next_version(cursor, database, publication, migrations)
+def _publish_home(connection: psycopg.Connection[Any], publication: _Publication) -> HomePublished:
+    """One home's publish: changes of tables that stand first, then everything else in one transaction."""
+    migrations = migrate.in_place(connection, publication.home, publication.contracts, once=publication.tables)
+    failpoint("publish_after_migrate")
+    with transaction(connection, publication.home) as cursor:
+        return _next_version(cursor, publication, migrations)
 
 
-def _next_version(
-    cursor: ddl.Cursor, database: str, publication: _Publication, migrations: list[str]
-) -> DatabasePublished:
+def _next_version(cursor: ddl.Cursor, publication: _Publication, migrations: list[str]) -> HomePublished:
     take_turn(cursor)
     found = migrate.survey(cursor, publication.contracts)
     migrations += migrate.ensure_own_tables(cursor, [rollup.contract for rollup in publication.rollups])
+    migrate.settle(cursor, publication.residents)
     if found.rebuild:
-        return _rebuild(cursor, database, publication, found, migrations)
+        return _rebuild(cursor, publication, found, migrations)
     held = holds.standing(cursor, residents=publication.residents)
     standing = versions.latest(cursor)
     version = standing.version + 1 if standing else 1
@@ -246,7 +274,7 @@ def _next_version(
         contract = rollup.contract
         if contract in found.missing:
             tenants, _ = _concerned(publication, contract, held)
-            written[contract.name] = _create(cursor, rollup, ddl.table(contract.name), tenants)
+            written[contract.name] = _create(cursor, rollup, cursor.home.table(contract.name), tenants)
             migrations.append(f"created {contract.name}")
             if standing is not None and contract is not DIRECTORY:
                 versions.note_created(cursor, contract, version)
@@ -274,9 +302,12 @@ def _next_version(
         # put back stays, as what came in since is not in it.
         if not (held and standing.restores):
             versions.move_on(cursor, run_id=publication.run_id, as_of=publication.as_of)
+    migrations += migrate.settle_windows(cursor, publication.contracts, version=version)
+    # What was kept of who has moved away could only be put back where nobody looks for it.
+    versions.forget_tenants(cursor, publication.elsewhere)
     failpoint("publish_before_commit")
-    return DatabasePublished(
-        database=database,
+    return HomePublished(
+        home=publication.home,
         version=version,
         changed=bool(written),
         tables={
@@ -336,12 +367,8 @@ def _create(
 
 
 def _rebuild(
-    cursor: ddl.Cursor,
-    database: str,
-    publication: _Publication,
-    found: migrate.Survey,
-    migrations: list[str],
-) -> DatabasePublished:
+    cursor: ddl.Cursor, publication: _Publication, found: migrate.Survey, migrations: list[str]
+) -> HomePublished:
     """Every table anew beside what stands, and then in its place."""
     if held := holds.standing(cursor, residents=publication.residents):
         raise TailraceError(
@@ -356,12 +383,15 @@ def _rebuild(
     for rollup in publication.tables():
         tenants, _ = _concerned(publication, rollup.contract, ())
         name = rollup.contract.name
-        written[name] = _create(cursor, rollup, migrate.following(name), tenants, freeze=True)
+        written[name] = _create(cursor, rollup, migrate.following(cursor, name), tenants, freeze=True)
         failpoint("publish_after_first_table")
-    migrate.change_places(cursor, [*(contract.name for contract in contracts), ddl.PUBLICATIONS])
+    windows_gone = windows.every(cursor)
+    windows_made = windows.make(cursor, windows.of(contracts), version=version, table=partial(_to_be, cursor))
+    published = [*(contract.name for contract in contracts), ddl.PUBLICATIONS]
+    migrate.change_places(cursor, published, windows_made=windows_made, windows_gone=windows_gone)
     failpoint("publish_before_commit")
-    return DatabasePublished(
-        database=database,
+    return HomePublished(
+        home=publication.home,
         version=version,
         changed=True,
         tables={
@@ -370,6 +400,11 @@ def _rebuild(
         },
         migrations=(*migrations, *(f"replaced {contract.name}" for contract in found.rebuild)),
     )
+
+
+def _to_be(cursor: ddl.Cursor, name: str) -> sql.Identifier:
+    """The table that will stand under a name when all have changed places."""
+    return cursor.home.table(name) if name == ddl.HOLDS else migrate.following(cursor, name)
 
 
 def _table_published(
@@ -390,9 +425,9 @@ def _count_unpublished(name: str, rows: dict[str, int], tenants: dict[str, Tenan
     return rows.get(UNATTRIBUTED, 0)
 
 
-def _describe(published: DatabasePublished) -> str:
+def _describe(published: HomePublished) -> str:
     written = sum(table.written for table in published.tables.values())
     deleted = sum(table.deleted for table in published.tables.values())
     what = f"{written:,} rows written, {deleted:,} deleted" if published.changed else "unchanged"
     held = f", {len(published.held)} tenant(s) held where they were rolled back to" if published.held else ""
-    return f"{published.database}: version {published.version}, {what}{held}"
+    return f"{published.home.name}: version {published.version}, {what}{held}"

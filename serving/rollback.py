@@ -6,26 +6,29 @@ leave theirs alone, and say so, until they are released. It needs neither the wa
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from psycopg import sql
 
-from serving import ddl, holds, versions
+from serving import ddl, holds, migrate, versions, windows
 from serving.contract import TENANT, Column, TableContract
+from serving.homes import SHARED, Home
 from serving.publish import DIRECTORY
-from serving.session import session, take_turn
+from serving.session import session, take_turn, transaction
 from settings import Settings, TailraceError
 
 Cursor = ddl.Cursor
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
     """``version`` is the new publication, with the content of ``restores``; ``rows`` were changed for it."""
 
-    database: str
+    home: Home
     version: int
     restores: int
     run_id: str
@@ -48,74 +51,88 @@ class _Step:
 def rollback(settings: Settings, *, tenant: str | None = None) -> list[Restored]:
     """Undo the last published run, for everybody or for one tenant, and hold them there.
 
-    A database to which that run brought nothing stays as it is. Raises TailraceError when there is nothing to undo, or
-    what the version before held is not kept any more; that database, and those after it, stay as they are.
+    A home to which that run brought nothing, or its first version, stays as it is. Raises TailraceError when there is
+    nothing to undo, or what the version before held is not kept any more; that home, and those after it, stay as they
+    are.
     """
     databases = settings.rollup_databases()
-    steps: dict[str, _Step] = {}
-    for database, dsn in databases.items():
-        with session(database, dsn) as connection, connection.transaction(), connection.cursor() as cursor:
-            if found := _step(cursor, database, tenant):
-                steps[database] = found
+    found = _in_each_home(databases, lambda cursor: _step(cursor, tenant))
+    steps = {home: step for home, step in found.items() if step is not None}
     if not steps:
         whose = "" if tenant is None else f" of tenant {tenant}"
         raise TailraceError(f"rollback: nothing{whose} is published in {', '.join(databases)}; check the tenant's id")
     last = max(steps.values(), key=lambda step: step.published_at)
+    concerned = {home: step.target for home, step in steps.items() if step.made_by == last.made_by}
     restored = []
-    for database, step in steps.items():
-        if step.made_by == last.made_by:
-            with session(database, databases[database]) as connection:
-                with connection.transaction(), connection.cursor() as cursor:
-                    take_turn(cursor)
-                    restored.append(_restore(cursor, database, tenant))
+    for home in [each for each, target in concerned.items() if target is not None] or concerned:
+        with session(home.database, databases[home.database]) as connection, transaction(connection, home) as cursor:
+            take_turn(cursor)
+            restored.append(_restore(cursor, tenant))
+        with session(home.database, databases[home.database]) as connection, transaction(connection, home) as cursor:
+            windows.refresh(cursor)
     return restored
 
 
 def release(settings: Settings, *, tenant: str | None = None) -> int:
     """Let a tenant, or all, go on with the next publish; how many were held."""
-    released = 0
-    for database, dsn in settings.rollup_databases().items():
-        with session(database, dsn) as connection, connection.transaction(), connection.cursor() as cursor:
-            if ddl.exists(cursor, ddl.HOLDS):
-                released += holds.release(cursor, tenants=None if tenant is None else [tenant])
-    return released
+
+    def let_go(cursor: Cursor) -> int:
+        if not ddl.exists(cursor, ddl.HOLDS):
+            return 0
+        return holds.release(cursor, tenants=None if tenant is None else [tenant])
+
+    return sum(_in_each_home(settings.rollup_databases(), let_go).values())
 
 
 def forget(settings: Settings, *, tenant: str) -> dict[str, int]:
-    """Drop every row of a tenant that was kept for a rollback, and release it; rows dropped by database.
+    """Drop every row of a tenant that was kept for a rollback, and release it; rows dropped by home.
 
     From then on a rollback leaves the tenant as it stands.
     """
-    dropped = {}
-    for database, dsn in settings.rollup_databases().items():
-        with session(database, dsn) as connection, connection.transaction(), connection.cursor() as cursor:
-            if not ddl.exists(cursor, ddl.UNDO_SLICES, schema=ddl.PRIVATE):
-                continue
-            take_turn(cursor)
-            holds.release(cursor, tenants=[tenant])
-            gone = 0
-            for name in (*_undo_tables(cursor), ddl.UNDO_SLICES):
-                gone += cursor.execute(
-                    sql.SQL("delete from {} where tenant_id = %s").format(ddl.private(name)), [tenant]
-                ).rowcount
-            dropped[database] = gone
-    return dropped
+
+    def let_go(cursor: Cursor) -> int | None:
+        if not ddl.exists(cursor, ddl.UNDO_SLICES, schema=cursor.home.private):
+            return None
+        take_turn(cursor)
+        holds.release(cursor, tenants=[tenant])
+        return versions.forget_tenants(cursor, [tenant])
+
+    databases = settings.rollup_databases()
+    dropped = _in_each_home(databases, let_go)
+    _in_each_home(databases, lambda cursor: windows.refresh(cursor, now=True))
+    return {home.name: rows for home, rows in dropped.items() if rows is not None}
 
 
-def _step(cursor: Cursor, database: str, tenant: str | None) -> _Step | None:
+def _in_each_home(databases: Mapping[str, str], act: Callable[[Cursor], T]) -> dict[Home, T]:
+    """Do something in every home that stands, each in a transaction of its own."""
+    done = {}
+    for database, dsn in databases.items():
+        with session(database, dsn) as connection:
+            for home in (Home(database), *migrate.namespaces(connection, database)):
+                with transaction(connection, home) as cursor:
+                    done[home] = act(cursor)
+    return done
+
+
+def _step(cursor: Cursor, tenant: str | None) -> _Step | None:
     """What a rollback would do here; None where nothing is published, or nothing of the tenant."""
     if not ddl.exists(cursor, ddl.HOLDS):
         return None
     if tenant is not None:
-        at_home = sql.SQL("select 1 from {} where tenant_id = %s and database = %s").format(ddl.table(DIRECTORY.name))
-        if not cursor.execute(at_home, [tenant, database]).fetchone():
+        # Before tenants had schemas of their own the directory named none.
+        at_home = sql.SQL(
+            "select from {} as entry where tenant_id = %s and database = %s "
+            "and coalesce(to_jsonb(entry) ->> 'schema', %s) = %s"
+        ).format(cursor.home.table(DIRECTORY.name))
+        here = [cursor.home.database, SHARED, cursor.home.schema]
+        if not cursor.execute(at_home, [tenant, *here]).rowcount:
             return None
     rows = cursor.execute(
         sql.SQL(
             "select version, restores, made_by, published_at from {publications} as published "
             "where (tenant_id is null or tenant_id = %(tenant)s) and version <= coalesce("
             "(select held.version from {holds} as held where held.tenant_id = %(tenant)s), version) order by version"
-        ).format(publications=ddl.table(ddl.PUBLICATIONS), holds=ddl.table(ddl.HOLDS)),
+        ).format(publications=cursor.home.table(ddl.PUBLICATIONS), holds=cursor.home.table(ddl.HOLDS)),
         {"tenant": tenant},
     ).fetchall()
     if not rows:
@@ -135,17 +152,17 @@ def _step(cursor: Cursor, database: str, tenant: str | None) -> _Step | None:
     )
 
 
-def _restore(cursor: Cursor, database: str, tenant: str | None) -> Restored:
-    step = _step(cursor, database, tenant)
+def _restore(cursor: Cursor, tenant: str | None) -> Restored:
+    step, where = _step(cursor, tenant), cursor.home.name
     if step is None or step.target is None:
-        raise TailraceError(f"{database}: there is no version before the one that stands; publish instead")
-    publications = ddl.table(ddl.PUBLICATIONS)
+        raise TailraceError(f"{where}: there is no version before the one that stands; publish instead")
+    publications = cursor.home.table(ddl.PUBLICATIONS)
     lost = cursor.execute(
         sql.SQL("select max(version) from {} where version > %s and not kept").format(publications), [step.target]
     ).fetchone()
     if lost and lost[0]:
         raise TailraceError(
-            f"{database}: version {step.target} cannot be put back: what version {lost[0]} replaced is not kept (the "
+            f"{where}: version {step.target} cannot be put back: what version {lost[0]} replaced is not kept (the "
             f"last {versions.KEPT} are, unless a table changed its type or key); build it again and publish"
         )
     version, rows, gained = step.latest + 1, 0, 0
@@ -176,7 +193,7 @@ def _restore(cursor: Cursor, database: str, tenant: str | None) -> Restored:
     holds.place(cursor, tenants=concerned, version=version, restores=step.target)
     versions.forget_old(cursor, contracts, version=version, keep=versions.KEPT)
     return Restored(
-        database=database,
+        home=cursor.home,
         version=version,
         restores=step.target,
         run_id=run_id,
@@ -191,9 +208,9 @@ def _bring_back(cursor: Cursor, contract: TableContract, target: int, tenant: st
     names = {
         "changed": versions.temporary("changed", contract),
         "incoming": versions.temporary("incoming", contract),
-        "undo": ddl.undo(contract),
-        "undo_slices": ddl.private(ddl.UNDO_SLICES),
-        "slices": ddl.private(ddl.SLICES),
+        "undo": ddl.undo(cursor, contract),
+        "undo_slices": cursor.home.own(ddl.UNDO_SLICES),
+        "slices": cursor.home.own(ddl.SLICES),
         "columns": ddl.names(contract.column_names, of="kept"),
         "same_slice": versions.same_slice(contract, "kept", "changed"),
         "rollup": sql.Literal(contract.name),
@@ -225,7 +242,7 @@ def _bring_back_hashes(cursor: Cursor, contract: TableContract) -> None:
     """Put the hashes of the slices that changed in the place of those that stand."""
     names = {
         "changed": versions.temporary("changed", contract),
-        "slices": ddl.private(ddl.SLICES),
+        "slices": cursor.home.own(ddl.SLICES),
         "rollup": sql.Literal(contract.name),
     }
     for statement in (
@@ -249,21 +266,12 @@ def _bring_back_hashes(cursor: Cursor, contract: TableContract) -> None:
 
 
 def _rollups(cursor: Cursor) -> list[str]:
-    return [name.removeprefix("undo_") for name in _undo_tables(cursor)]
-
-
-def _undo_tables(cursor: Cursor) -> list[str]:
-    rows = cursor.execute(
-        "select relname::text from pg_class where relnamespace = to_regnamespace(%s) and relkind = 'r' "
-        "and relname like 'undo\\_%%' and relname <> %s order by relname",
-        [ddl.PRIVATE, ddl.UNDO_SLICES],
-    ).fetchall()
-    return [row[0] for row in rows]
+    return [name.removeprefix("undo_") for name in versions.undo_tables(cursor)]
 
 
 def _as_it_stands(cursor: Cursor, name: str) -> TableContract:
     """The shape of a published table out of the catalogue, with the columns that publishing still writes."""
-    kept = ddl.columns(cursor, f"undo_{name}", schema=ddl.PRIVATE)
+    kept = ddl.columns(cursor, f"undo_{name}", schema=cursor.home.private)
     columns = tuple(Column(name=c, type=kind) for c, kind in ddl.columns(cursor, name).items() if c in kept)
     return TableContract(name=name, source=("", name), columns=columns, key=ddl.key(cursor, name))
 
@@ -272,7 +280,7 @@ def _tenants(cursor: Cursor) -> Collection[str]:
     """Whoever has rollups here."""
     rows = cursor.execute(
         sql.SQL("select distinct {} from {} where rollup <> %s").format(
-            sql.Identifier(TENANT), ddl.private(ddl.SLICES)
+            sql.Identifier(TENANT), cursor.home.own(ddl.SLICES)
         ),
         [DIRECTORY.name],
     )

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from serving import ddl
+from serving.homes import Home
 from settings import TailraceError, postgres_problem
 
 _LOCK_TIMEOUT_MS = 15_000
@@ -17,7 +18,7 @@ _SESSION = (
     f"-c lock_timeout={_LOCK_TIMEOUT_MS} -c client_connection_check_interval=1000 "
     "-c idle_in_transaction_session_timeout=300000 -c timezone=UTC -c synchronous_commit=on -c work_mem=64MB"
 )
-_ADVISORY_LOCK = 0x7A11_9ACE
+ADVISORY_LOCK = 0x7A11_9ACE
 
 
 @contextmanager
@@ -34,9 +35,16 @@ def session(database: str, dsn: str) -> Iterator[psycopg.Connection[Any]]:
         raise TailraceError(_problem(database, error)) from None
 
 
+@contextmanager
+def transaction(connection: psycopg.Connection[Any], home: Home) -> Iterator[ddl.Cursor]:
+    """A transaction in one home."""
+    with connection.transaction(), ddl.Cursor(connection, home) as cursor:
+        yield cursor
+
+
 def take_turn(cursor: ddl.Cursor) -> None:
     """Whoever writes published tables does so alone, until the transaction ends."""
-    cursor.execute("select pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
+    cursor.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
 
 
 def _problem(database: str, error: psycopg.Error) -> str:
@@ -46,7 +54,7 @@ def _problem(database: str, error: psycopg.Error) -> str:
     elif isinstance(error, psycopg.errors.InsufficientPrivilege):
         reason = (
             f"{error.diag.message_primary}; {ddl.PUBLISHER} must be a member of {ddl.OWNER}, "
-            f"and {ddl.OWNER} must own or be able to create schema {ddl.SCHEMA}"
+            f"and {ddl.OWNER} must own the schemas that it publishes to, or be able to create them"
         )
     elif isinstance(error, psycopg.errors.DiskFull):
         reason = "its disk is full; free space and run again"

@@ -1,14 +1,18 @@
-"""Which database is home to which tenant: the shared one of the region, or a silo of its own."""
+"""Which home is which tenant's: the pool, a namespace in the same database, or a silo."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import duckdb
 
+from serving.homes import SHARED, Home
 from settings import Settings, TailraceError
 
+_LONGEST_NAME = 63 - len("$private")
+"""PostgreSQL cuts longer ones off."""
 UNATTRIBUTED = "unattributed"
 
 
@@ -50,14 +54,26 @@ def silo_database(settings: Settings, slug: str) -> str:
     return settings.serving.silo_databases.replace("*", slug.replace("-", "_"))
 
 
-def homes(settings: Settings, tenants: Iterable[Tenant], databases: Mapping[str, str]) -> dict[str, str]:
-    """Tenant id → database name. ``databases`` is ``settings.rollup_databases()``, the shared database first.
+def namespace_schema(settings: Settings, slug: str) -> str:
+    """The schema of a namespace tenant: the configured pattern with its slug for the ``*``."""
+    schema = settings.serving.namespace_schemas.replace("*", slug.replace("-", "_"))
+    if not re.fullmatch(r"[a-z0-9_]+", schema) or len(schema) > _LONGEST_NAME:
+        raise TailraceError(
+            f"tenant {slug}: {schema} cannot be the name of its schema; it takes lower-case letters, digits and _, "
+            f"{_LONGEST_NAME} at most: change its slug, or serving.namespace_schemas"
+        )
+    return schema
+
+
+def homes(settings: Settings, tenants: Iterable[Tenant], databases: Mapping[str, str]) -> dict[str, Home]:
+    """Tenant id → home. ``databases`` is ``settings.rollup_databases()``, the shared database first.
 
     A tenant that was deleted has no home: what was published for it goes with the next publish. Raises TailraceError
-    when a tenant belongs to another region or its own database does not exist.
+    when a tenant belongs to another region, its own database does not exist, or two would share a namespace.
     """
     shared = next(iter(databases))
-    found = {}
+    found: dict[str, Home] = {}
+    namespaces: dict[str, str] = {}
     for tenant in tenants:
         if tenant.deleted:
             continue
@@ -73,9 +89,19 @@ def homes(settings: Settings, tenants: Iterable[Tenant], databases: Mapping[str,
                 f"tenant {tenant.id}: residency.silo_only demands a silo of its own and it lies in a {tenant.tier}; "
                 "move it in the product; nothing is published until then"
             )
-        found[tenant.id] = silo_database(settings, tenant.slug) if tenant.tier == "silo" else shared
-        if found[tenant.id] not in databases:
+        home = Home(silo_database(settings, tenant.slug) if tenant.tier == "silo" else shared)
+        if home.database not in databases:
             raise TailraceError(
-                f"tenant {tenant.id}: its database {found[tenant.id]} does not exist; create it, or change the tier"
+                f"tenant {tenant.id}: its database {home.database} does not exist; create it, or change the tier"
             )
+        if tenant.tier == "namespace":
+            home = Home(shared, namespace_schema(settings, tenant.slug))
+            other = namespaces.setdefault(home.schema, tenant.id)
+            if other != tenant.id or home.schema.startswith(SHARED):
+                whose = "everybody's" if other == tenant.id else f"that of tenant {other}"
+                raise TailraceError(
+                    f"tenant {tenant.id}: schema {home.schema} is {whose}; change its slug, or "
+                    "serving.namespace_schemas"
+                )
+        found[tenant.id] = home
     return found

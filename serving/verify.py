@@ -15,7 +15,7 @@ def correct_hashes(cursor: Cursor, rollup: slices.Rollup) -> int:
     """
     contract = rollup.contract
     columns = ", ".join(f"{rowcopy.typed(column)} as {quote(column.name)}" for column in contract.columns)
-    with rowcopy.text_out(cursor, ddl.table(contract.name), contract.columns) as rows:
+    with rowcopy.text_out(cursor, cursor.home.table(contract.name), contract.columns) as rows:
         rollup.connection.register("standing_rows", rows)
         rollup.connection.execute(
             f"create or replace temp table standing_table as select {columns} from standing_rows"  # noqa: S608

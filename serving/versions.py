@@ -6,7 +6,7 @@ it; what a version replaced stays beside it, bounded, until it is too old to be 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -46,7 +46,7 @@ class Written:
 def latest(cursor: Cursor) -> Latest | None:
     row = cursor.execute(
         sql.SQL("select version, rows, restores from {} order by version desc limit 1").format(
-            ddl.table(ddl.PUBLICATIONS)
+            cursor.home.table(ddl.PUBLICATIONS)
         )
     ).fetchone()
     return Latest(version=row[0], rows=row[1], restores=row[2]) if row else None
@@ -58,7 +58,7 @@ def move_on(cursor: Cursor, *, run_id: str, as_of: datetime) -> None:
         sql.SQL(
             "update {publications} set run_id = %s, as_of = %s where as_of < %s and version = "
             "(select max(version) from {publications} where tenant_id is null)"
-        ).format(publications=ddl.table(ddl.PUBLICATIONS)),
+        ).format(publications=cursor.home.table(ddl.PUBLICATIONS)),
         [run_id, as_of, as_of],
     )
 
@@ -67,7 +67,7 @@ def known(cursor: Cursor, contract: TableContract) -> bool:
     """Whether the hashes speak of this table: they do not where rows were published before there were any."""
     row = cursor.execute(
         sql.SQL("select exists (select from {} where rollup = {}) or not exists (select from {})").format(
-            ddl.private(ddl.SLICES), contract.name, ddl.table(contract.name)
+            cursor.home.own(ddl.SLICES), contract.name, cursor.home.table(contract.name)
         )
     ).fetchone()
     return bool(row and row[0])
@@ -78,7 +78,7 @@ def stored_parts(cursor: Cursor, contract: TableContract, *, without: Iterable[s
     query = sql.SQL(
         "select tenant_id, array_agg(part), array_agg(hash) from {} "
         "where rollup = {} and tenant_id <> all ({}::uuid[]) group by tenant_id"
-    ).format(ddl.private(ddl.SLICES), contract.name, list(without))
+    ).format(cursor.home.own(ddl.SLICES), contract.name, list(without))
     columns = (slices.PART[0], *slices.PART_ARRAYS[-2:])
     return rowcopy.copy_out(cursor, query, columns).rename_columns([column.name for column in slices.PART_HASH])
 
@@ -90,7 +90,7 @@ def load_touched(cursor: Cursor, contract: TableContract, touched: pa.Table) -> 
 
 def stored_slices(cursor: Cursor, contract: TableContract) -> pa.Table:
     """The hashes of the slices published in the parts touched, as ``slices.SLICE``."""
-    query = sql.SQL("select touched.tenant_id, touched.part, days, hashes from {}").format(_touched(contract))
+    query = sql.SQL("select touched.tenant_id, touched.part, days, hashes from {}").format(_touched(cursor, contract))
     columns = (*slices.PART, *slices.PART_ARRAYS[-2:])
     return rowcopy.copy_out(cursor, query, columns).rename_columns([column.name for column in slices.SLICE])
 
@@ -99,19 +99,19 @@ def replace_parts(cursor: Cursor, contract: TableContract, parts: Iterable[pa.Re
     """Put these hashes in the place of those of the parts touched."""
     cursor.execute(
         sql.SQL("delete from {} where ctid = any(array(select place from {}))").format(
-            ddl.private(ddl.SLICES), _touched(contract)
+            cursor.home.own(ddl.SLICES), _touched(cursor, contract)
         )
     )
     store_parts(cursor, contract, parts)
 
 
-def _touched(contract: TableContract) -> sql.Composable:
+def _touched(cursor: Cursor, contract: TableContract) -> sql.Composable:
     """The parts touched and what stands of them, each by one look into the index, whatever the planner believes."""
     return sql.SQL(
         "{touched} as touched cross join lateral (select ctid as place, days, hashes from {slices} as standing "
         "where rollup = {rollup} and standing.tenant_id = touched.tenant_id and standing.part = touched.part offset 0"
         ") as standing"
-    ).format(slices=ddl.private(ddl.SLICES), touched=temporary("touched", contract), rollup=contract.name)
+    ).format(slices=cursor.home.own(ddl.SLICES), touched=temporary("touched", contract), rollup=contract.name)
 
 
 def store_parts(cursor: Cursor, contract: TableContract, parts: Iterable[pa.RecordBatch]) -> None:
@@ -121,7 +121,7 @@ def store_parts(cursor: Cursor, contract: TableContract, parts: Iterable[pa.Reco
         sql.SQL(
             "insert into {slices} (rollup, tenant_id, part, hash, days, hashes) "
             "select {rollup}, tenant_id, part, hash, days, hashes from {parts}"
-        ).format(slices=ddl.private(ddl.SLICES), rollup=contract.name, parts=temporary("parts", contract))
+        ).format(slices=cursor.home.own(ddl.SLICES), rollup=contract.name, parts=temporary("parts", contract))
     )
 
 
@@ -142,8 +142,8 @@ def note_created(cursor: Cursor, contract: TableContract, version: int) -> None:
             "insert into {undo} (version, rollup, tenant_id, part, days, hashes) select {version}, rollup, tenant_id, "
             "part, days, array_fill(null::bigint, array[cardinality(days)]) from {slices} where rollup = {rollup}"
         ).format(
-            undo=ddl.private(ddl.UNDO_SLICES),
-            slices=ddl.private(ddl.SLICES),
+            undo=cursor.home.own(ddl.UNDO_SLICES),
+            slices=cursor.home.own(ddl.SLICES),
             version=version,
             rollup=contract.name,
         )
@@ -153,9 +153,9 @@ def note_created(cursor: Cursor, contract: TableContract, version: int) -> None:
 def set_aside(cursor: Cursor, contract: TableContract, version: int, *, keep: bool = True) -> None:
     """Find the rows that stand in the slices in ``changed``, for ``apply``; ``keep`` them for putting them back."""
     names = {
-        "target": ddl.table(contract.name),
-        "undo": ddl.undo(contract),
-        "undo_slices": ddl.private(ddl.UNDO_SLICES),
+        "target": cursor.home.table(contract.name),
+        "undo": ddl.undo(cursor, contract),
+        "undo_slices": cursor.home.own(ddl.UNDO_SLICES),
         "changed": temporary("changed", contract),
         "standing": temporary("standing", contract),
         "columns": ddl.names(contract.column_names),
@@ -184,7 +184,7 @@ def apply(cursor: Cursor, contract: TableContract) -> Written:
     The hashes are the caller's to replace.
     """
     names = {
-        "target": ddl.table(contract.name),
+        "target": cursor.home.table(contract.name),
         "incoming": temporary("incoming", contract),
         "standing": temporary("standing", contract),
         "columns": ddl.names(contract.column_names),
@@ -232,7 +232,7 @@ def _few(cursor: Cursor, contract: TableContract) -> bool:
         sql.SQL(
             "select (select count(*) from {}) * 10 < (select reltuples from pg_class where oid = to_regclass(%s))"
         ).format(temporary("changed", contract)),
-        [f"{ddl.SCHEMA}.{contract.name}"],
+        [cursor.home.regclass(contract.name)],
     ).fetchone()
     return bool(row and row[0])
 
@@ -253,7 +253,7 @@ def record(
         sql.SQL(
             "insert into {} (version, run_id, as_of, published_at, rows, tenant_id, restores, kept, made_by) "
             "values (%s, %s, %s, clock_timestamp(), %s, %s, %s, %s, %s)"
-        ).format(ddl.table(ddl.PUBLICATIONS)),
+        ).format(cursor.home.table(ddl.PUBLICATIONS)),
         [version, run_id, as_of, rows, tenant, restores, kept, run_id],
     )
 
@@ -261,14 +261,35 @@ def record(
 def forget_old(cursor: Cursor, contracts: Iterable[TableContract], *, version: int, keep: int) -> None:
     """Drop what versions replaced that are not among the last ``keep``."""
     oldest = version - keep + 1
-    publications = ddl.table(ddl.PUBLICATIONS)
+    publications = cursor.home.table(ddl.PUBLICATIONS)
     gone = cursor.execute(
         sql.SQL("update {} set kept = false where kept and version < %s").format(publications), [oldest]
     ).rowcount
     if gone:
-        cursor.execute(sql.SQL("delete from {} where version < %s").format(ddl.private(ddl.UNDO_SLICES)), [oldest])
+        cursor.execute(sql.SQL("delete from {} where version < %s").format(cursor.home.own(ddl.UNDO_SLICES)), [oldest])
         for contract in contracts:
-            cursor.execute(sql.SQL("delete from {} where version < %s").format(ddl.undo(contract)), [oldest])
+            cursor.execute(sql.SQL("delete from {} where version < %s").format(ddl.undo(cursor, contract)), [oldest])
+
+
+def forget_tenants(cursor: Cursor, tenants: Collection[str]) -> int:
+    """Drop what earlier versions held of these tenants, so that no rollback brings it back; how many rows."""
+    wanted = list(tenants)
+    at = sql.SQL("delete from {} where tenant_id = any(%s::uuid[])")
+    slices_gone = cursor.execute(at.format(cursor.home.own(ddl.UNDO_SLICES)), [wanted]).rowcount if wanted else 0
+    if not slices_gone:
+        return 0
+    tables = undo_tables(cursor)
+    return slices_gone + sum(cursor.execute(at.format(cursor.home.own(each)), [wanted]).rowcount for each in tables)
+
+
+def undo_tables(cursor: Cursor) -> list[str]:
+    """The tables with rows that versions replaced, of rollups that are published still and of those that were."""
+    rows = cursor.execute(
+        "select relname::text from pg_class where relnamespace = to_regnamespace(quote_ident(%s)) and relkind = 'r' "
+        "and relname like 'undo\\_%%' and relname <> %s order by relname",
+        [cursor.home.private, ddl.UNDO_SLICES],
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def temporary(what: str, contract: TableContract) -> sql.Identifier:

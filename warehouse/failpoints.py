@@ -26,6 +26,7 @@ PublishPoint = Literal[
     "publish_after_first_table",
     "publish_before_commit",
     "publish_after_commit",
+    "publish_before_drop",
     "analytics_mid_copy",
     "analytics_before_swap",
 ]

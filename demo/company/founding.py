@@ -82,6 +82,9 @@ def _make_schemas(connection: psycopg.Connection[Any], schemas: list[str], start
     connection.execute("grant usage on schema tenant_analytics to tailrace_publisher, tailrace_reader")
     connection.execute("create schema if not exists tenant_analytics_private authorization tailrace_owner")
     connection.execute("grant usage on schema tenant_analytics_private to tailrace_publisher")
+    # A namespace tenant's rollups are in schemas that publishing makes.
+    database = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("grant create on database {} to tailrace_owner").format(database))
     connection.commit()
 
 

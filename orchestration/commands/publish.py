@@ -51,18 +51,18 @@ def _publish(settings: Settings, *, verify: bool, as_json: bool) -> None:
 def _show(report: PublishReport) -> None:
     rows = [
         (
-            each.database,
+            each.home.name,
             each.version,
             sum(table.written for table in each.tables.values()),
             sum(table.deleted for table in each.tables.values()),
             len(each.held),
             sum(each.mended.values()),
         )
-        for each in report.databases
+        for each in report.homes
     ]
-    columns = ["database", "version", "written", "deleted", "tenants held", "months mended"]
+    columns = ["home", "version", "written", "deleted", "tenants held", "months mended"]
     console.table(f"published as of {report.as_of:%Y-%m-%d %H:%M} UTC", columns, rows)
-    if any(each.held for each in report.databases):
+    if any(each.held for each in report.homes):
         console.out.print("held where they were rolled back to; `tailrace publish --release` lets them go on")
 
 
@@ -72,8 +72,8 @@ def _roll_back(settings: Settings, tenant: str | None, *, as_json: bool) -> None
     if as_json:
         console.emit_json([asdict(each) for each in restored])
         return
-    rows = [(each.database, each.version, each.restores, each.rows, each.tenants) for each in restored]
-    console.table("rolled back", ["database", "version", "as version", "rows changed", "tenants held"], rows)
+    rows = [(each.home.name, each.version, each.restores, each.rows, each.tenants) for each in restored]
+    console.table("rolled back", ["home", "version", "as version", "rows changed", "tenants held"], rows)
 
 
 def _tenant(given: str) -> str:

@@ -65,7 +65,7 @@ def gate_rollups(deployment: Deployment) -> Iterator[AssetCheckResult]:
     ],
 )
 def publish(context: AssetExecutionContext, deployment: Deployment) -> Iterator[MaterializeResult]:
-    """Every rollup to every product database, in one transaction a database."""
+    """Every rollup to every home of tenants, in one transaction a home."""
     from serving.publish import publish as publish_rollups
 
     with station("publish"):
@@ -79,16 +79,16 @@ def publish(context: AssetExecutionContext, deployment: Deployment) -> Iterator[
                 progress=context.log.info,
             )
         for name in rollup_names():
-            parts = {each.database: each.tables[name] for each in report.databases if name in each.tables}
+            parts = {each.home.name: each.tables[name] for each in report.homes if name in each.tables}
             yield MaterializeResult(
                 asset_key=AssetKey(["tenant_analytics", name]),
                 metadata={
                     "dagster/row_count": sum(part.rows for part in parts.values()),
                     "rows_changed": sum(part.written + part.deleted for part in parts.values()),
                     "rows_of_no_tenant_held_back": report.unattributed.get(name, 0),
-                    "held": sum(len(each.held) for each in report.databases),
+                    "held": sum(len(each.held) for each in report.homes),
                     "as_of": report.as_of.isoformat(timespec="seconds"),
-                    "databases": MetadataValue.json({each: asdict(part) for each, part in parts.items()}),
+                    "homes": MetadataValue.json({each: asdict(part) for each, part in parts.items()}),
                 },
             )
 

@@ -22,6 +22,7 @@ from serving.api.auth import Believed, KeySet, Verifier, bearer
 from serving.api.edge import Edge
 from serving.api.limits import Limits
 from serving.api.store import QUEUE, Store
+from serving.homes import Home
 from settings import Settings
 
 DASHBOARD = Path(__file__).parent.parent / "dashboard"
@@ -141,6 +142,17 @@ def create_app(settings: Settings, *, shared_limits: Path | None = None) -> Fast
         return await answer(request, queries.BENCHMARKS, tenant, models.Benchmarks())
 
     @app.get(
+        "/v1/rolling",
+        response_model=models.Rolling,
+        responses=openapi.ANSWERED,
+        summary="The last 28 whole days: activity with percentiles, features and AI models by rank",
+    )
+    async def rolling(
+        request: Request, _: Annotated[models.NoParameters, Query()], tenant: uuid.UUID = tenant_of
+    ) -> Response:
+        return await answer(request, queries.ROLLING, tenant, models.Rolling())
+
+    @app.get(
         "/v1/freshness",
         response_model=models.Freshness,
         responses=openapi.ANSWERED,
@@ -164,13 +176,17 @@ def create_app(settings: Settings, *, shared_limits: Path | None = None) -> Fast
         period: Annotated[models.AnyRange, Query()],
         tenant: uuid.UUID = tenant_of,
     ) -> Response:
+        def write(home: Home) -> exports.Written:
+            where, what = store.dsn(home.database), exports.EXPORTS[name]
+            return exports.write(where, what, kind, tenant, schema=home.schema, first=period.first, last=period.last)
+
         if exporting.locked():
             raise problems.BusyError
         async with exporting:
-            dsn = store.database(await store.home(tenant))
-            written = await run_in_threadpool(
-                exports.write, dsn, exports.EXPORTS[name], kind, tenant, first=period.first, last=period.last
-            )
+            home = await store.home(tenant)
+            written = await run_in_threadpool(write, home)
+            if written.version is None and home.is_namespace:  # it moved, as in Store.ask
+                written = await run_in_threadpool(write, await store.home(tenant, anew=True))
         tag = f'"{written.digest.hex()}"'
         headers = gate.headers(request) | _KEPT | {"ETag": tag}
         if written.version is not None and written.as_of is not None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from functools import partial
 from typing import IO, Any
 
 import psycopg
@@ -139,7 +140,14 @@ class Written:
 
 
 def write(
-    dsn: str, export: Export, kind: Format, tenant: uuid.UUID, *, first: date | None, last: date | None
+    dsn: str,
+    export: Export,
+    kind: Format,
+    tenant: uuid.UUID,
+    *,
+    schema: str,
+    first: date | None,
+    last: date | None,
 ) -> Written:
     """The tenant's rows of one version, ``first`` and ``last`` included where given. Blocks; run it in a thread.
 
@@ -151,10 +159,13 @@ def write(
         with psycopg.connect(dsn, connect_timeout=5, options=_SESSION) as connection:
             connection.execute("select set_config('app.current_tenant_id', %s, true)", [str(tenant)])
             published = connection.execute(
-                "select version, as_of from tenant_analytics.publications order by version desc limit 1"
+                sql.SQL("select version, as_of from {} order by version desc limit 1").format(
+                    sql.Identifier(schema, "publications")
+                )
             ).fetchone()
             version, as_of = published or (None, None)
-            (_csv if kind is Format.CSV else _parquet)(connection, export, file, (tenant, first, last))
+            rows = partial(_query, export, sql.Identifier(schema, export.rollup))
+            (_csv if kind is Format.CSV else _parquet)(connection, export, rows, file, (tenant, first, last))
     except psycopg.errors.UndefinedTable:
         file.seek(0)
         file.truncate()
@@ -175,9 +186,11 @@ def write(
 
 
 Asked = tuple[uuid.UUID, date | None, date | None]
+Rows = Callable[..., sql.Composed]
+"""``_query`` of one export in one home"""
 
 
-def _csv(connection: psycopg.Connection[Any], export: Export, file: IO[bytes], asked: Asked) -> None:
+def _csv(connection: psycopg.Connection[Any], export: Export, rows: Rows, file: IO[bytes], asked: Asked) -> None:
     """``copy`` takes no parameters, so the id and the days stand in it as literals of their types."""
     shown = sql.SQL(", ").join(
         sql.SQL("case when {0} ~ '^[=+@\\t\\r-]' then '''' || {0} else {0} end as {0}").format(sql.Identifier(name))
@@ -185,34 +198,36 @@ def _csv(connection: psycopg.Connection[Any], export: Export, file: IO[bytes], a
         else sql.Identifier(name)
         for name, kind in export.columns.items()
     )
-    query = _query(export, shown, *map(sql.Literal, asked))
+    query = rows(shown, *map(sql.Literal, asked))
     with connection.cursor().copy(sql.SQL("copy ({}) to stdout (format csv, header)").format(query)) as copy:
         for chunk in copy:
             file.write(chunk)
 
 
-def _parquet(connection: psycopg.Connection[Any], export: Export, file: IO[bytes], asked: Asked) -> None:
+def _parquet(connection: psycopg.Connection[Any], export: Export, rows: Rows, file: IO[bytes], asked: Asked) -> None:
     shown = sql.SQL(", ").join(map(sql.Identifier, export.columns))
-    query = _query(export, shown, sql.Placeholder("tenant"), sql.Placeholder("first"), sql.Placeholder("last"))
+    query = rows(shown, sql.Placeholder("tenant"), sql.Placeholder("first"), sql.Placeholder("last"))
     schema = pa.schema(list(export.columns.items()))
     with connection.cursor(name="export") as cursor, pa.parquet.ParquetWriter(file, schema) as writer:
         cursor.execute(query, dict(zip(("tenant", "first", "last"), asked, strict=True)))
-        while rows := cursor.fetchmany(_ROWS_A_GROUP):
+        while fetched := cursor.fetchmany(_ROWS_A_GROUP):
             columns = [
                 pa.array(values, type=kind)
-                for values, kind in zip(zip(*rows, strict=True), export.columns.values(), strict=True)
+                for values, kind in zip(zip(*fetched, strict=True), export.columns.values(), strict=True)
             ]
             writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
-def _query(export: Export, shown: sql.Composable, tenant: Any, first: Any, last: Any) -> sql.Composed:
+def _query(
+    export: Export, table: sql.Identifier, shown: sql.Composable, tenant: Any, first: Any, last: Any
+) -> sql.Composed:
     return sql.SQL(
-        "select {shown} from tenant_analytics.{rollup} where tenant_id = {tenant}::uuid "
+        "select {shown} from {table} where tenant_id = {tenant}::uuid "
         "and ({first}::date is null or {period} >= {first}::date) "
         "and ({last}::date is null or {period} <= {last}::date) order by {order}"
     ).format(
         shown=shown,
-        rollup=sql.Identifier(export.rollup),
+        table=table,
         tenant=tenant,
         first=first,
         last=last,

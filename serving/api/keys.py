@@ -22,6 +22,7 @@ import psycopg
 
 from serving import ddl
 from serving.api.queries import Query
+from serving.homes import SHARED
 from settings import Settings, TailraceError, postgres_problem
 
 TABLE = "api_keys"
@@ -161,7 +162,7 @@ def _ensure_table(cursor: psycopg.Cursor[Any]) -> None:
 
 def _exists(cursor: psycopg.Cursor[Any]) -> bool:
     row = cursor.execute(
-        "select 1 from pg_class where relname = %s and relnamespace = to_regnamespace(%s)", [TABLE, ddl.SCHEMA]
+        "select 1 from pg_class where relname = %s and relnamespace = to_regnamespace(%s)", [TABLE, SHARED]
     ).fetchone()
     return row is not None
 

@@ -285,6 +285,54 @@ class Benchmarks(Answer):
     benchmarks: list[Benchmark] = []
 
 
+class Activity(BaseModel):
+    """Of the window's days that have data, of which there are ``days``; percentiles are of their daily figures."""
+
+    days: int
+    active_users_28d: int
+    daily_active_users_median: float
+    daily_active_users_p90: float
+    workflow_runs: int | None
+    api_requests: int | None
+    daily_api_requests_p95: float | None
+    ai_cost_usd: Money | None
+
+
+class RankedFeature(BaseModel):
+    """``rank`` by events, the most first; equals share one."""
+
+    rank: int
+    feature: str
+    events: int
+    daily_active_users_median: float
+    daily_active_users_max: int
+    adoption_share_mean: Share
+
+
+class RankedModel(BaseModel):
+    """``rank`` by cost, the dearest first; equals share one."""
+
+    rank: int
+    model: str
+    requests: int
+    tokens: int | None
+    daily_tokens_p95: float | None
+    cost_usd: Money | None
+
+
+class Rolling(Answer):
+    """The last 28 whole days. Right after a publish it may be of the version before, which ``version`` says.
+
+    ``activity`` and the days are null for who did nothing in them.
+    """
+
+    first_day: date | None = None
+    last_day: date | None = None
+    activity: Activity | None = None
+    features: list[RankedFeature] = []
+    models: list[RankedModel] = []
+
+
 class Problem(BaseModel):
     """RFC 9457."""
 

@@ -105,7 +105,7 @@ class Connection:
         self._on_idle(self)
 
     def _send(self, query: Query, values: list[bytes | None]) -> None:
-        if not self._prepare:
+        if not (self._prepare and query.name):
             self._pg.send_query_params(query.sql.encode(), values)
             self._sent.append("")
             return

@@ -8,6 +8,11 @@ range (``$2``, ``$3``, both may be null) is resolved here too, against the newes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+
+from psycopg import sql as composed
+
+from serving.homes import SHARED
 
 MOST_DAYS = 400
 DEFAULT_DAYS = 30
@@ -15,11 +20,21 @@ DEFAULT_DAYS = 30
 
 @dataclass(frozen=True)
 class Query:
-    """``parameters`` counts the tenant. ``name`` is that of the prepared statement."""
+    """``parameters`` counts the tenant. ``name`` is that of the prepared statement; without one it is not prepared."""
 
     name: str
     sql: str
     parameters: int
+
+    def within(self, schema: str) -> Query:
+        """The same question of a namespace. There may be many of them, so no connection keeps its plans."""
+        return self if schema == SHARED else _within(self, schema)
+
+
+@lru_cache(maxsize=4096)
+def _within(query: Query, schema: str) -> Query:
+    quoted = composed.Identifier(schema).as_string(None)
+    return Query("", query.sql.replace(f"{SHARED}.", f"{quoted}."), query.parameters)
 
 
 _PUBLICATION = """
@@ -225,6 +240,37 @@ select json_build_object({_STAMP},
     1,
 )
 
+# Windows are refreshed after a publish, so the answer is of the version that they name, not of the newest.
+ROLLING = Query(
+    "rolling",
+    f"""
+with {_PUBLICATION},
+activity as materialized (
+    select * from tenant_analytics.rolling_usage where tenant_id = $1::uuid
+)
+select json_build_object(
+    'version', coalesce((select version from activity), (select version from publication)),
+    'as_of', coalesce((select as_of from activity), (select as_of from publication)),
+    'first_day', (select first_day from activity),
+    'last_day', (select last_day from activity),
+    'activity', (select to_json(line) from (
+        select days, active_users_28d, daily_active_users_median, daily_active_users_p90, workflow_runs, api_requests,
+            daily_api_requests_p95, ai_cost_usd::text as ai_cost_usd
+        from activity
+    ) as line),
+    'features', coalesce((select json_agg(line) from (
+        select rank, feature, events, daily_active_users_median, daily_active_users_max,
+            round(adoption_share_mean, 6) as adoption_share_mean
+        from tenant_analytics.rolling_features where tenant_id = $1::uuid order by rank, feature
+    ) as line), '[]'),
+    'models', coalesce((select json_agg(line) from (
+        select rank, model, requests, tokens, daily_tokens_p95, cost_usd::text as cost_usd
+        from tenant_analytics.rolling_ai_models where tenant_id = $1::uuid order by rank, model
+    ) as line), '[]')
+)::text""",  # noqa: S608 - put together from constants
+    1,
+)
+
 USER_SORTS = {
     "user_key": ("text", "asc"),
     "first_active_day": ("date", "asc"),
@@ -279,8 +325,10 @@ select json_build_object({_STAMP},
 
 USERS = {sort: _users(sort) for sort in USER_SORTS}
 
+# Before tenants had schemas of their own the directory named none.
 DIRECTORY = Query(
     "directory",
-    "select database from tenant_analytics.tenant_directory where tenant_id = $1::uuid",
+    "select json_build_array(database, coalesce(to_jsonb(entry) ->> 'schema', 'tenant_analytics'))::text "
+    "from tenant_analytics.tenant_directory as entry where tenant_id = $1::uuid",
     1,
 )

@@ -34,7 +34,6 @@ from tests.canaries.search import MARK, Searcher, in_duckdb, in_file
 from tests.end_to_end.conftest import configure
 
 TENANTS, DAYS, SEED = 6, 5, 5
-SCHEMA = "tenant_analytics"
 
 
 def main() -> int:
@@ -120,13 +119,12 @@ def _outside(
     for database in settings.rollup_databases():
         with postgres.connect(database) as connection:
             names = connection.execute(
-                "select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace "
-                "where n.nspname = %s and c.relkind in ('r', 'p', 'v', 'm')",
-                [SCHEMA],
+                "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+                "where pg_get_userbyid(n.nspowner) = 'tailrace_owner' and c.relkind in ('r', 'p', 'v', 'm')"
             ).fetchall()
-            for (name,) in names:
-                rows = connection.execute(sql.SQL("select * from {}").format(sql.Identifier(SCHEMA, name))).fetchall()
-                yield f"{database}, {name}", "\n".join(map(str, rows)).encode()
+            for schema, name in names:
+                rows = connection.execute(sql.SQL("select * from {}").format(sql.Identifier(schema, name))).fetchall()
+                yield f"{database}, {schema}.{name}", "\n".join(map(str, rows)).encode()
     with TestClient(create_app(settings)) as client:
         for tenant in tenants:
             headers = {"Authorization": f"Bearer {mint_demo_token(settings, str(tenant))}"}

@@ -19,10 +19,11 @@ from psycopg import sql
 from demo import services
 from demo.company import Company
 from demo.postgres import EmbeddedPostgres, free_port
+from serving.homes import Home
+from serving.migrate import namespaces
 from settings import ROOT, Settings, load_settings
 
 TENANTS, DAYS, SEED = 12, 12, 11
-SCHEMA = "tenant_analytics"
 ROLLUPS = (
     "rollup_tenant_usage_daily",
     "rollup_tenant_feature_adoption_daily",
@@ -72,13 +73,14 @@ class Deployment:
         )
 
     def published(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every rollup row of every product database, as it stands."""
+        """Every rollup row of every home, as it stands."""
         found = {}
         for database in self.settings.rollup_databases():
             with self.postgres.connect(database) as connection:
-                for rollup in ROLLUPS:
-                    query = sql.SQL("select * from {} order by 1, 2, 3").format(sql.Identifier(SCHEMA, rollup))
-                    found[f"{database}.{rollup}"] = connection.execute(query).fetchall()
+                for home in (Home(database), *namespaces(connection, database)):
+                    for rollup in ROLLUPS:
+                        query = sql.SQL("select * from {} order by 1, 2, 3").format(home.table(rollup))
+                        found[f"{home.name}.{rollup}"] = connection.execute(query).fetchall()
         return found
 
     def ledger(self, query: str) -> list[tuple[Any, ...]]:

@@ -131,13 +131,18 @@ def test_every_tenant_reads_its_own_rollups_and_nobody_elses(landed: tuple[Deplo
         )
     )
     homes = dict(deployment.ledger("select tenant_id, database_name from ledger_tenants where region = 'us'"))
-    tiers = {tier for (tier,) in deployment.ledger("select distinct tier from ledger_tenants where region = 'us'")}
-    assert tiers == {"pool", "namespace", "silo"}
+    tiers = dict(deployment.ledger("select tenant_id, tier from ledger_tenants where region = 'us'"))
+    assert set(tiers.values()) == {"pool", "namespace", "silo"}
+    schemas: set[str] = set()
     for tenant, rows in expected.items():
         with _reader(deployment, homes[tenant]) as connection:
             connection.execute("select set_config('app.current_tenant_id', %s, true)", [tenant])
-            query = "select tenant_id::text, count(*) from tenant_analytics.rollup_tenant_usage_daily group by 1"
-            assert connection.execute(query).fetchall() == [(tenant, rows)]
+            (schema,) = connection.execute('select "schema" from tenant_analytics.tenant_directory').fetchone()
+            schemas.add(schema)
+            query = sql.SQL("select tenant_id::text, count(*) from {} group by 1")
+            found = connection.execute(query.format(sql.Identifier(schema, "rollup_tenant_usage_daily"))).fetchall()
+            assert found == [(tenant, rows)]
+    assert len(schemas) == 1 + sum(tier == "namespace" for tier in tiers.values())
 
 
 @pytest.mark.parametrize("role", ["tailrace_reader", "app_rw", "tailrace_owner"])

@@ -49,7 +49,7 @@ def judge(attempt: Attempt, worlds: tuple[World, World], finders: tuple[Finder, 
 def _unknown(attack: Attack) -> str:
     """The evidence without what the attacker brought along."""
     text = "\n".join([*attack.evidence, *attack.glimpses]).lower()
-    for value in attack.known:
+    for value in (*attack.known, *attack.world.namespaces):
         text = text.replace(value.lower(), "").replace(value.lower().replace("-", ""), "")
     return text
 

@@ -171,6 +171,38 @@ by_sql(
     undo=("drop materialized view tenant_analytics.kept",),
 )
 by_sql(
+    "window without security_barrier",
+    "alter view tenant_analytics.rolling_usage reset (security_barrier)",
+    undo=("alter view tenant_analytics.rolling_usage set (security_barrier)",),
+)
+_BEHIND_WINDOWS = (
+    "do $$ declare m text; begin for m in select format('%I.%I', schemaname, matviewname) from pg_matviews "
+    "loop execute format('GRANTED', m); end loop; end $$"
+)
+by_sql(
+    "what is behind windows laid open",
+    "grant usage on schema tenant_analytics_private to tailrace_reader",
+    _BEHIND_WINDOWS.replace("GRANTED", "grant select on %s to tailrace_reader"),
+    undo=(
+        "revoke usage on schema tenant_analytics_private from tailrace_reader",
+        _BEHIND_WINDOWS.replace("GRANTED", "revoke select on %s from tailrace_reader"),
+    ),
+)
+
+
+@mutant("row-level security off in a namespace", "sql")
+def open_namespace(world: World) -> Iterator[None]:
+    for security in ("disable", "enable"):
+        with world.superuser() as connection:
+            for schema, table in connection.execute(
+                "select schemaname, tablename from pg_tables where schemaname = any(%s)", [world.namespaces]
+            ).fetchall():
+                connection.execute(f"alter table {schema}.{table} {security} row level security")
+        if security == "disable":
+            yield
+
+
+by_sql(
     "history table that readers can read",
     f"create table tenant_analytics.history as select md5(tenant_id::text || day), * from {USAGE}",
     "grant select on tenant_analytics.history to tailrace_reader",

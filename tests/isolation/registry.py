@@ -237,6 +237,8 @@ def settled(line: str, world: World) -> str:
     """The line without what differs between any two servers: ports, folders, time of day, numbers of sessions."""
     for each in (world.url, str(world.product.server.directory), str(world.product.directory)):
         line = line.replace(each, "…") if each else line
+    for each in world.namespaces:
+        line = line.replace(each, "<namespace>")
     line = _TEMPORARY.sub("pg_temp", line)
     return _STAMP.sub(lambda found: "<now>" if _recent(found[0]) else found[0], line)
 

@@ -45,6 +45,9 @@ def test_attempt_learns_nothing_of_another_tenant_but_what_the_page_admits(
     [
         ("row-level security off on one table", "own tenant set, everything read without a filter"),
         ("view without security_barrier", "a cheap function in where, told every row it is given"),
+        ("window without security_barrier", "a cheap function in where, told every row it is given"),
+        ("what is behind windows laid open", "refresh of materialized views"),
+        ("row-level security off in a namespace", "own tenant set, everything read without a filter"),
         ("history table that readers can read", "every column of every relation that can be reached"),
         ("statistics of columns kept", "another's id found by halving on the planner's estimates"),
         ("tables granted whole, row addresses and all", "row addresses: ctid scans and the gaps between own rows"),

@@ -37,7 +37,10 @@ _OWN_ROWS = 12
 # Unlike in every respect; the first of each is the tenant that attempts name.
 _POPULATIONS = {
     "a": ((1, "birch", "pool", 613), (2, "cedar", "namespace", 17), (3, "deep", "silo", 29)),
-    "b": ((4, "elm", "pool", 211), (5, "fir", "pool", 47), (6, "gorse", "pool", 5), (7, "hazel", "silo", 3)),
+    "b": (
+        *((4, "elm", "pool", 211), (5, "fir", "pool", 47), (6, "gorse", "pool", 5)),
+        *((7, "hazel", "silo", 3), (8, "ivy", "namespace", 71)),
+    ),
 }
 
 
@@ -74,6 +77,12 @@ class World:
     @property
     def named_silo(self) -> Resident:
         return resident(*_POPULATIONS["a"][2][:3])
+
+    @property
+    def namespaces(self) -> list[str]:
+        """Schemas of others, by names that anybody may see (docs/isolation.md, names); the product's and ours."""
+        names = [each.slug.replace("-", "_") for each in self.others if each.tier == "namespace"]
+        return [prefix + name for prefix in ("analytics_", "t_") for name in names]
 
     def serve_other(self, *, path: str = "/v1/usage", pooled: bool = False) -> str:
         """The API serves another tenant, over the server itself or over the pooler; returns what it was shown."""

@@ -15,6 +15,7 @@ from pii_policies import load_contracts
 from privacy import receipts
 from privacy.residency import check_residency
 from privacy.retention import enforce, overdue, standing
+from serving import homes as where
 from serving.tenants import Tenant, homes
 from settings import ROOT, TailraceError, load_settings
 from tests.privacy.support import CONFIG, NOW, A, Home, receipt
@@ -115,7 +116,9 @@ def test_a_hipaa_tenant_is_published_from_a_silo_only(home: Home, named: str) ->
     settings = home.settings.model_copy(update={"residency": residency, "serving": serving})
     with pytest.raises(TailraceError, match="demands a silo of its own and it lies in a namespace"):
         homes(settings, [tenant(tier="namespace")], {"product": "dsn"})
-    assert homes(settings, [tenant(tier="silo")], {"product": "dsn", "silo_us_alpha": "dsn"}) == {A: "silo_us_alpha"}
+    assert homes(settings, [tenant(tier="silo")], {"product": "dsn", "silo_us_alpha": "dsn"}) == {
+        A: where.Home("silo_us_alpha")
+    }
 
 
 def manifest(**changes: Any) -> dict[str, Any]:

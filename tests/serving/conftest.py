@@ -9,7 +9,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from demo.postgres import EmbeddedPostgres
+from serving.homes import SHARED, Home
 from serving.publish import PublishReport, publish
 from settings import ROOT, Settings, load_settings
 
@@ -60,8 +61,21 @@ class Product:
     def databases(self) -> tuple[str, str]:
         return self.shared, self.silo
 
-    def home(self, tenant: Resident) -> str:
-        return self.silo if tenant.tier == "silo" else self.shared
+    @property
+    def homes(self) -> list[Home]:
+        """In the order in which they are published."""
+        found = {self.home(each) for each in self.tenants.values()}
+        return sorted(found, key=lambda home: (home.database != self.shared, not home.is_namespace, home.name))
+
+    def home(self, tenant: Resident) -> Home:
+        if tenant.tier == "namespace":
+            return Home(self.shared, f"analytics_{tenant.slug.replace('-', '_')}")
+        return Home(self.silo if tenant.tier == "silo" else self.shared)
+
+    def move(self, slug: str, tier: str) -> Resident:
+        """The tenant in another tier, once it is built and published."""
+        self.tenants[slug] = replace(self.tenants[slug], tier=tier)
+        return self.tenants[slug]
 
     def build(self, version: int, *, days: int = DAYS, unattributed: int = 0) -> None:
         """Every figure of the warehouse's rollups is ``version``, so that a mixture of two shows."""
@@ -116,28 +130,27 @@ class Product:
 
     def seen(self, tenant: Resident) -> set[tuple[str | None, int]]:
         """(run, figure) pairs a reader finds over both rollups, in one transaction: one pair, or versions are mixed."""
-        with self.connect("tailrace_reader", self.home(tenant)) as reader:
-            return read_version(reader, tenant.id)
+        home = self.home(tenant)
+        with self.connect("tailrace_reader", home.database) as reader:
+            return read_version(reader, tenant.id, schema=home.schema)
 
-    def written_so_far(self) -> dict[tuple[str, str], tuple[str, ...]]:
-        """Row versions of every published table, by database: equal sets mean that nothing was written."""
+    def written_so_far(self) -> dict[tuple[Home, str], tuple[str, ...]]:
+        """Row versions of every published table, by home: equal sets mean that nothing was written."""
         found = {}
-        for database in self.databases:
-            with self.connect("tailrace_publisher", database) as connection:
-                for schema, table in (
-                    *(("tenant_analytics", name) for name in (USAGE, FEATURES, "publications", "tenant_directory")),
-                    *(("tenant_analytics_private", name) for name in ("slices", "undo_slices")),
+        for home in self.homes:
+            with self.connect("tailrace_publisher", home.database) as connection:
+                for table in (
+                    *map(home.table, (USAGE, FEATURES, "publications", "tenant_directory")),
+                    *map(home.own, ("slices", "undo_slices")),
                 ):
                     rows = connection.execute(
-                        psycopg.sql.SQL("select ctid, xmin, xmax from {} order by ctid").format(
-                            psycopg.sql.Identifier(schema, table)
-                        )
+                        psycopg.sql.SQL("select ctid, xmin, xmax from {} order by ctid").format(table)
                     ).fetchall()
-                    found[database, table] = tuple(map(str, rows))
+                    found[home, table._obj[1]] = tuple(map(str, rows))
         return found
 
 
-def read_version(reader: Any, tenant: str) -> set[tuple[str | None, int]]:
+def read_version(reader: Any, tenant: str, *, schema: str = SHARED) -> set[tuple[str | None, int]]:
     """What one tenant sees at one moment; retried by nobody."""
     reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with reader.transaction():
@@ -145,11 +158,11 @@ def read_version(reader: Any, tenant: str) -> set[tuple[str | None, int]]:
         return set(
             reader.execute(
                 f"""
-                select (select run_id from tenant_analytics.publications order by version desc limit 1), figure
+                select (select run_id from {schema}.publications order by version desc limit 1), figure
                 from (
-                    select workflow_runs as figure from tenant_analytics.{USAGE}
-                    union all select events from tenant_analytics.{FEATURES}
-                )
+                    select workflow_runs as figure from {schema}.{USAGE}
+                    union all select events from {schema}.{FEATURES}
+                ) as figures
                 """  # noqa: S608
             ).fetchall()
         )
@@ -182,7 +195,7 @@ def write_manifest(path: Path, models: list[dict[str, Any]]) -> None:
             "name": model["name"],
             "schema": "rollups",
             "description": model["description"],
-            "config": {"contract": {"enforced": True}},
+            "config": {"contract": {"enforced": True}, "meta": model.get("config", {}).get("meta", {})},
             "constraints": model.get("constraints", []),
             "columns": {column["name"]: column for column in model["columns"]},
         }
@@ -232,7 +245,11 @@ def new_product(
     }.items():
         postgres.create_role(role, attributes=attributes)
     with postgres.connect() as connection:
-        connection.execute("grant tailrace_owner to tailrace_publisher with inherit false, set true")
+        if postgres.version == "15":  # which knows no such grant
+            connection.execute("alter role tailrace_publisher noinherit")
+            connection.execute("grant tailrace_owner to tailrace_publisher")
+        else:
+            connection.execute("grant tailrace_owner to tailrace_publisher with inherit false, set true")
         connection.execute("grant tailrace_reader to app_rw")
     for database in (shared, silo):
         postgres.create_database(database, owner="app_owner")
@@ -244,6 +261,7 @@ def new_product(
             connection.execute("grant usage on schema tenant_analytics to tailrace_publisher, tailrace_reader")
             connection.execute("create schema tenant_analytics_private authorization tailrace_owner")
             connection.execute("grant usage on schema tenant_analytics_private to tailrace_publisher")
+            connection.execute(f'grant create on database "{database}" to tailrace_owner')
     config = directory / "tailrace.yml"
     config.write_text(
         yaml.safe_dump(

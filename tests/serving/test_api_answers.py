@@ -13,7 +13,7 @@ import pytest
 from demo.postgres import EmbeddedPostgres
 from serving.api import models
 from tests.serving.api_support import bearer, serve
-from tests.serving.conftest import FIRST_DAY, USAGE, Product, new_product
+from tests.serving.conftest import AS_OF, FIRST_DAY, USAGE, Product, new_product
 
 USERS = 7
 PATHS = {
@@ -24,6 +24,7 @@ PATHS = {
     "/v1/users": models.Users,
     "/v1/benchmarks": models.Benchmarks,
     "/v1/freshness": models.Freshness,
+    "/v1/rolling": models.Rolling,
 }
 
 
@@ -101,6 +102,23 @@ def test_before_the_first_publish_the_same_keys_hold_nothing(product: Product, p
     told = PATHS[path].model_validate(answer.json())
     assert (told.version, told.as_of) == (None, None)
     assert set(answer.json()) == set(told.model_dump(by_alias=True))
+
+
+def test_rolling_tells_the_whole_days_before_as_of_and_ranks_models_by_cost(
+    published: Product, client: httpx.Client
+) -> None:
+    found = models.Rolling.model_validate(client.get("/v1/rolling", headers=bearer(published, "birch")).json())
+    assert (found.version, found.as_of) == (1, AS_OF)
+    assert found.last_day == AS_OF.date() - timedelta(days=1)
+    days = (AS_OF.date() - FIRST_DAY).days
+    assert found.activity is not None
+    assert (found.activity.days, found.activity.workflow_runs) == (days, days)
+    # 25 and 1 cents a day, twice as much for birch.
+    assert [(each.rank, each.model, each.cost_usd) for each in found.models] == [
+        (1, "large", Decimal(25 * 2 * days) / 100),
+        (2, "small", Decimal(1 * 2 * days) / 100),
+    ]
+    assert {each.rank for each in found.features} == {1}, "as many events of each"
 
 
 def test_entitlements_are_of_the_newest_month(published: Product, client: httpx.Client) -> None:

@@ -17,6 +17,7 @@ import pytest
 from demo.postgres import EmbeddedPostgres
 from serving import migrate
 from serving import rollback as rolling
+from serving.homes import Home
 from settings import TailraceError
 from tests.serving.conftest import FEATURES, USAGE, Product, new_product, read_version, rollup_models, write_manifest
 
@@ -105,7 +106,7 @@ def test_transaction_begun_before_a_changed_type_sees_one_version_though_it_touc
     change_type(product)
     tenant = product.tenants["acorn"]
     with open_reader(product, "acorn") as reader:
-        assert "replaced " + USAGE in product.publish(2).databases[0].migrations
+        assert "replaced " + USAGE in product.publish(2).homes[-2].migrations
         run, figures = (
             reader.execute("select run_id from tenant_analytics.publications order by version desc limit 1").fetchone(),
             reader.execute(
@@ -181,7 +182,7 @@ def test_killed_postgres_comes_back_with_one_version_whole(own_server: Product, 
 def test_hundred_publishes_and_rollbacks_are_never_seen_mixed_and_nobody_deadlocks(product: Product) -> None:
     product.publish(1)
     stop, mixed, answers = threading.Event(), [], []
-    tenants = [each for each in product.tenants.values() if product.home(each) == product.shared]
+    tenants = [each for each in product.tenants.values() if product.home(each) == Home(product.shared)]
     joined = (
         f"select distinct usage.workflow_runs, features.events from tenant_analytics.{USAGE} as usage "
         f"join tenant_analytics.{FEATURES} as features using (tenant_id, day)"

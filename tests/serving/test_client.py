@@ -43,7 +43,8 @@ def token(product: Product) -> str:
 def test_every_answer_comes_typed(published: Product, address: str) -> None:
     with Client(address, lambda: token(published)) as client:
         usage = client.usage(first=FIRST_DAY, last=FIRST_DAY + timedelta(days=6), grain="week")
-        answers = [client.features(), client.ai(), client.entitlements(), client.benchmarks(), client.freshness()]
+        answers = [client.features(), client.ai(), client.entitlements(), client.benchmarks(), client.rolling()]
+        answers.append(client.freshness())
     assert (usage.first, usage.last, usage.grain) == (date(2026, 1, 1), date(2026, 1, 7), models.Grain.WEEK)
     assert {each.version for each in (usage, *answers)} == {1}
 

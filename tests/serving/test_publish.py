@@ -12,7 +12,7 @@ import duckdb
 import psycopg
 import pytest
 
-from serving.session import _ADVISORY_LOCK
+from serving.session import ADVISORY_LOCK
 from settings import TailraceError
 from tests.serving.conftest import (
     AS_OF,
@@ -30,12 +30,13 @@ from warehouse.failpoints import PUBLISH_POINTS
 ROWS_A_TENANT = DAYS * (1 + len(FEATURE_NAMES))
 
 
-def test_each_tenants_rollups_reach_its_home_and_no_other_database(product: Product) -> None:
+def test_each_tenants_rollups_reach_its_home_and_no_other(product: Product) -> None:
     report = product.publish(1)
-    for database in product.databases:
-        with product.connect("tailrace_publisher", database) as connection:
-            ids = {str(row[0]) for row in connection.execute(f"select tenant_id from tenant_analytics.{USAGE}")}  # noqa: S608
-        assert ids == {tenant.id for tenant in product.tenants.values() if product.home(tenant) == database}
+    assert [each.home for each in report.homes] == product.homes
+    for home in product.homes:
+        with product.connect("tailrace_publisher", home.database) as connection:
+            ids = {str(row[0]) for row in connection.execute(f"select tenant_id from {home.schema}.{USAGE}")}  # noqa: S608
+        assert ids == {tenant.id for tenant in product.tenants.values() if product.home(tenant) == home}
     assert report.rows == report.written == ROWS_A_TENANT * len(product.tenants)
     assert all(product.seen(tenant) == {("run 1", 1)} for tenant in product.tenants.values())
 
@@ -58,7 +59,7 @@ def test_unchanged_publish_writes_nothing(product: Product) -> None:
     again = product.publish(1)
     assert product.written_so_far() == before
     assert (again.written, again.deleted, again.rows) == (0, 0, first.rows)
-    assert [each.version for each in again.databases] == [each.version for each in first.databases]
+    assert [each.version for each in again.homes] == [each.version for each in first.homes]
 
 
 def test_same_content_at_a_later_time_moves_the_stamp_and_keeps_version_and_rows(product: Product) -> None:
@@ -67,9 +68,9 @@ def test_same_content_at_a_later_time_moves_the_stamp_and_keeps_version_and_rows
     later = product.publish(1, as_of=AS_OF + timedelta(hours=1))
     after = product.written_so_far()
     assert {table for table in after if after[table] != before[table]} == {
-        (database, "publications") for database in product.databases
+        (home, "publications") for home in product.homes
     }
-    assert [each.version for each in later.databases] == [each.version for each in first.databases]
+    assert [each.version for each in later.homes] == [each.version for each in first.homes]
     with product.connect("tailrace_publisher") as connection:
         stamp = connection.execute("select as_of from tenant_analytics.publications order by version desc limit 1")
         assert stamp.fetchone() == (AS_OF + timedelta(hours=1),)
@@ -92,10 +93,10 @@ def test_only_changed_vanished_and_new_rows_are_written(product: Product) -> Non
         warehouse.execute(f"insert into rollups.{USAGE} select * replace ({new_day} as day) from rollups.{USAGE} "  # noqa: S608
                           "where tenant_id = ? and day = '2026-01-05'", [tenant])  # fmt: skip
     report = product.publish(2)
-    tables = report.databases[0].tables
+    tables = report.homes[-2].tables
     assert (tables[USAGE].written, tables[USAGE].deleted) == (3, 1)
     assert (tables[FEATURES].written, tables[FEATURES].deleted) == (0, 0)
-    assert not report.databases[1].changed, "the silo had nothing new"
+    assert not report.homes[-1].changed, "the silo had nothing new"
 
 
 def test_unattributed_rows_are_counted_and_not_published(product: Product) -> None:
@@ -172,7 +173,9 @@ def test_readers_during_publishes_see_one_version_at_a_time(product: Product) ->
     assert len(seen) > 1, "the readers overlapped with publishes"
 
 
-@pytest.mark.parametrize("point", [point for point in PUBLISH_POINTS if point.startswith("publish")])
+@pytest.mark.parametrize("point", [
+    point for point in PUBLISH_POINTS if point.startswith("publish") and point != "publish_before_drop"
+])  # fmt: skip
 def test_killed_publisher_leaves_the_old_version_whole_and_the_next_finishes(product: Product, point: str) -> None:
     product.publish(1)
     models = rollup_models()
@@ -184,8 +187,8 @@ def test_killed_publisher_leaves_the_old_version_whole_and_the_next_finishes(pro
     dying = product.publish_in_a_process(2, failpoint=point)
     assert dying.wait(timeout=60) == -signal.SIGKILL
     committed = {("run 2", 2)} if point == "publish_after_commit" else {("run 1", 1)}
-    assert product.seen(product.tenants["acorn"]) == committed
-    assert product.seen(product.tenants["deep-vault"]) == {("run 1", 1)}
+    assert product.seen(product.tenants["cedar"]) == committed, "the first home that is published"
+    assert product.seen(product.tenants["acorn"]) == product.seen(product.tenants["deep-vault"]) == {("run 1", 1)}
     product.publish(2)
     assert all(product.seen(tenant) == {("run 2", 2)} for tenant in product.tenants.values())
 
@@ -231,7 +234,7 @@ def test_second_publisher_waits_for_the_first_and_gives_up_in_one_line(
     monkeypatch.setattr("serving.session._SESSION", "-c lock_timeout=200")
     product.publish(1)
     with product.connect("tailrace_publisher", autocommit=False) as other:
-        other.execute("select pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
+        other.execute("select pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
         with pytest.raises(TailraceError, match="another publish"):
             product.publish(1)
     product.publish(1)
@@ -244,7 +247,7 @@ def test_added_column_is_added_in_place_and_its_comment_follows_the_description(
     write_manifest(product.manifest, models)
     with duckdb.connect(str(product.warehouse)) as warehouse:
         warehouse.execute(f"alter table rollups.{models[0]['name']} add column remark varchar default 'x'")
-    assert f"added {models[0]['name']}.remark" in product.publish(2).databases[0].migrations
+    assert f"added {models[0]['name']}.remark" in product.publish(2).homes[-2].migrations
     models[0]["columns"][-1]["description"] = "Other words, it's better."
     write_manifest(product.manifest, models)
     product.publish(3)
@@ -263,7 +266,7 @@ def test_changed_type_replaces_the_table_filled_and_isolated(product: Product) -
     manifest["nodes"][f"model.tailrace.{USAGE}"]["columns"]["comments"]["data_type"] = "decimal(20, 2)"
     product.manifest.write_text(json.dumps(manifest))
     report = product.publish(2)
-    assert f"replaced {USAGE}" in report.databases[0].migrations
+    assert f"replaced {USAGE}" in report.homes[-2].migrations
     assert product.seen(product.tenants["acorn"]) == {("run 2", 1)}
     with product.connect("tailrace_reader") as reader:
         assert reader.execute(f"select count(*) from tenant_analytics.{USAGE}").fetchone() == (0,)  # noqa: S608

@@ -26,13 +26,13 @@ def publish(product: Product, version: int) -> Any:
 
 
 def contents(product: Product) -> dict[tuple[str, str], list[Any]]:
-    """Every published row of both rollups, by database and table."""
+    """Every published row of both rollups, by home and table."""
     found = {}
-    for database in product.databases:
-        with product.connect("tailrace_publisher", database) as connection:
+    for home in product.homes:
+        with product.connect("tailrace_publisher", home.database) as connection:
             for table in (USAGE, FEATURES):
-                found[database, table] = connection.execute(
-                    f"select * from tenant_analytics.{table} order by 1, 2, 3"
+                found[home.name, table] = connection.execute(
+                    f"select * from {home.schema}.{table} order by 1, 2, 3"
                 ).fetchall()
     return found
 
@@ -40,10 +40,11 @@ def contents(product: Product) -> dict[tuple[str, str], list[Any]]:
 def stamp(product: Product, slug: str) -> tuple[str, Any]:
     """Run and as_of that a tenant reads."""
     tenant = product.tenants[slug]
-    with product.connect("tailrace_reader", product.home(tenant)) as reader:
+    home = product.home(tenant)
+    with product.connect("tailrace_reader", home.database) as reader:
         reader.execute("select set_config('app.current_tenant_id', %s, false)", [tenant.id])
         return reader.execute(
-            "select run_id, as_of from tenant_analytics.publications order by version desc limit 1"
+            f"select run_id, as_of from {home.schema}.publications order by version desc limit 1"
         ).fetchone()
 
 
@@ -61,7 +62,7 @@ def test_rollback_brings_every_row_back_in_every_database_and_the_stamp_with_it(
     product.publish(2, as_of=AS_OF + timedelta(hours=2))
     assert contents(product) != before
     restored = rolling.rollback(product.settings)
-    assert {each.database for each in restored} == set(product.databases)
+    assert {each.home for each in restored} == set(product.homes)
     assert contents(product) == before
     assert {stamp(product, slug) for slug in product.tenants} == {("run 1", AS_OF + timedelta(hours=1))}
     assert all((each.version, each.restores) == (3, 1) for each in restored)
@@ -73,11 +74,11 @@ def test_what_was_rolled_back_stays_and_says_so_until_it_is_released(product: Pr
     rolling.rollback(product.settings)
     report = publish(product, 3)
     assert report.written == report.deleted == 0
-    assert {tenant for each in report.databases for tenant in each.held} == {t.id for t in product.tenants.values()}
+    assert {tenant for each in report.homes for tenant in each.held} == {t.id for t in product.tenants.values()}
     assert all(product.seen(tenant) == {("run 1", 1)} for tenant in product.tenants.values())
     assert stamp(product, "acorn") == ("run 1", AS_OF + timedelta(hours=1))
     assert rolling.release(product.settings) == len(product.tenants)
-    assert not any(each.held for each in publish(product, 3).databases)
+    assert not any(each.held for each in publish(product, 3).homes)
     assert all(product.seen(tenant) == {("run 3", 3)} for tenant in product.tenants.values())
 
 
@@ -125,7 +126,7 @@ def test_command_rolls_back_and_releases(
     command = {"region": None, "verify": False, "as_json": True}
     run(undo=True, let_go=False, tenant=birch.id.upper(), **command)
     (told,) = json.loads(capsys.readouterr().out)
-    assert (told["database"], told["restores"], told["tenants"]) == (product.shared, 1, 1)
+    assert (told["home"]["database"], told["restores"], told["tenants"]) == (product.shared, 1, 1)
     assert product.seen(birch) == {("run 1", 1)}
     run(undo=False, let_go=True, tenant=None, **command)
     assert json.loads(capsys.readouterr().out) == {"released": 1}
@@ -144,7 +145,7 @@ def test_database_that_the_last_run_did_not_change_is_not_rolled_back(product: P
             [product.tenants["acorn"].id],
         )
     product.publish(3, as_of=AS_OF + timedelta(hours=3))
-    assert [each.database for each in rolling.rollback(product.settings)] == [product.shared]
+    assert [each.home.name for each in rolling.rollback(product.settings)] == [product.shared]
     assert product.seen(product.tenants["deep-vault"]) == {("run 3", 2)}, "known to hold until run 3"
 
 
@@ -165,7 +166,7 @@ def test_forgotten_tenant_leaves_nothing_to_go_back_to_and_follows_again(product
         rolling.forget(product.settings, tenant=tenant.id)
         publish(product, 3)
         dropped = rolling.forget(product.settings, tenant=tenant.id)
-        assert dropped[product.home(tenant)] > 0
+        assert dropped[product.home(tenant).name] > 0
         assert product.seen(tenant) == {("run 3", 3)}
         for database in product.databases:
             with product.connect("postgres", database) as admin:

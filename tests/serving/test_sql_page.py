@@ -22,5 +22,6 @@ def test_every_query_of_the_page_runs_as_the_product_and_reads_the_tenants_rows(
                 statement.replace(":tenant", "%(tenant)s"), {"tenant": product.tenants["acorn"].id}
             )
             found.append(len(cursor.fetchall()) if cursor.description else None)
-    # begin, whose, publication, days, one month, two features, four rollups that hold nothing here, commit
-    assert found == [None, 1, 1, DAYS, 1, 2, 0, 0, 0, 0, None]
+    # begin, whose, home, publication, days, one month, two features, four rollups that hold nothing here, a window,
+    # two features by rank, commit
+    assert found == [None, 1, 1, 1, DAYS, 1, 2, 0, 0, 0, 0, 1, 2, None]

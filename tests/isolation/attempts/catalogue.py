@@ -275,7 +275,7 @@ def information_schema(attack: Attack) -> None:
             "sequences",
             "schemata",
         ):
-            session.ask(f"select t::text from information_schema.{view} as t where t::text ~ 'tenant_analytics'")
+            session.ask(f"select t::text from information_schema.{view} as t where t::text ~ 'analytics'")
 
 
 @attempt("sql", "names of roles and tablespaces, and what roles are set to")

@@ -195,6 +195,44 @@ def snapshots(attack: Attack) -> None:
         session.quietly("rollback")
 
 
+@attempt("sql", "windows: what they are over, as their owner, with no tenant, another's, by a function, made anew")
+def rolling_windows(attack: Attack) -> None:
+    with attack.session() as session:
+        session.ask(
+            "create function pg_temp.tell(anyelement) returns boolean language plpgsql cost 0.0000001 as "
+            "$$ begin raise notice '%', $1; return true; end $$"
+        )
+        windows = [table for table in session.rollups() if '"rolling_' in table]
+        behind = session.quietly("select format('%I.%I', schemaname, matviewname) from pg_matviews order by 1")
+        attack.note(windows)
+        for tenant in (attack.world.own.id, "", attack.world.own.id.replace("f", "e")):
+            session.be(tenant)
+            for table in windows:
+                for query in (
+                    f"select * from {table}",
+                    f"select count(*), max(version) from {table} where tenant_id = '{attack.other}'",
+                    f"select 1 from {table} as t where pg_temp.tell(t)",
+                    f"select * from {table} as t where pg_temp.tell(t.tenant_id) or tenant_id = '{attack.other}'",
+                    f"explain (costs off) select * from {table} where tenant_id = '{attack.other}'",
+                    f"alter view {table} set (security_barrier = false)",
+                    f"create or replace view {table} as select 1",
+                    f"drop view {table}",
+                ):
+                    session.ask(query)
+        for (name,) in behind:
+            for query in (
+                f"select * from {name}",
+                f"select count(*) from {name} tablesample system (100)",
+                f"copy {name} to stdout",
+                f"alter materialized view {name} owner to {attack.role}",
+                f"create temporary view over as select * from {name}",
+                f"create temporary table taken (like {name} including all)",
+            ):
+                session.ask(query)
+        session.ask("select * from tenant_analytics_private.refreshed")
+        session.ask("select cron.schedule('taken', '* * * * *', 'select 1')")
+
+
 @attempt("sql", "refresh of materialized views")
 def refreshes(attack: Attack) -> None:
     with attack.session() as session:
