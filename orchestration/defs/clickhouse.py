@@ -26,10 +26,7 @@ def clickhouse_assets(settings: Settings) -> list[AssetsDefinition]:
             AssetSpec(
                 AssetKey(["clickhouse", detail.name]),
                 # Of the rollups too: what their gate refuses stops everything that is published.
-                deps=[
-                    AssetKey(list(detail.contract.source)),
-                    *(AssetKey(["rollups", each]) for each in rollup_names()),
-                ],
+                deps=[AssetKey(path) for path in (list(detail.contract.source), *gated)],
                 group_name="product",
                 description="Per user, endpoint and minute, as dashboards add it up in ClickHouse.",
                 kinds={"clickhouse"},

@@ -46,10 +46,7 @@ def as_tenant(store: Store, database: str, tenant: str) -> dict[str, str]:
 
 def policies(database: str, details: Iterable[Detail], tenants: Iterable[str]) -> list[Policy]:
     """The row policy of each tenant that is at home in a database."""
-    tables = (
-        qualified(database, SLICES),
-        *(qualified(database, table) for detail in details for table in detail.tables),
-    )
+    tables = _holding_rows(database, details)
     return [
         Policy(
             name=tenant_role(database, tenant),
@@ -77,42 +74,51 @@ def statements(shared: str, details: Iterable[Detail], homes: Mapping[str, str])
     The first ones make users, whose passwords are parameters: ``clickhouse-client --param_publisher_password=…``.
     """
     details = list(details)
-    publisher, reader, reads = (f"{shared}_{each}" for each in ("publisher", "reader", "tenants"))
-    databases = list(dict.fromkeys([shared, *sorted(homes.values())]))
+    publisher, reader = (f"{shared}_{each}" for each in ("publisher", "reader"))
     made = [
-        f"create role if not exists {quote(publisher)}, {quote(reads)}",
-        f"create settings profile or replace {quote(reads)} settings {_LIMITS} to {quote(reads)}",
+        f"create role if not exists {quote(publisher)}",
         f"create user if not exists {quote(publisher)} identified with sha256_password "
         f"by {{publisher_password:String}} default role {quote(publisher)}",
         f"grant {quote(publisher)} to {quote(publisher)}",
         f"create user if not exists {quote(reader)} identified with sha256_password "
-        f"by {{reader_password:String}} default role none settings profile {quote(reads)}",
-        f"create quota or replace {quote(reads)} keyed by client_key, user_name {_QUOTA} to {quote(reads)}",
+        "by {reader_password:String} default role none",
     ]
-    for database in databases:
-        made += _of_database(database, details, publisher, reads)
-    for tenant, database in sorted(homes.items()):
-        role = quote(tenant_role(database, tenant))
+    for database in dict.fromkeys([shared, *sorted(homes.values())]):
+        at_home = sorted(tenant for tenant, home in homes.items() if home == database)
+        made += _of_database(database, details, at_home, publisher=publisher, reader=reader)
+    return made
+
+
+def _of_database(database: str, details: list[Detail], tenants: list[str], *, publisher: str, reader: str) -> list[str]:
+    # A role of each database's own: that there is a silo is nobody else's to know.
+    reads = f"{database}_tenants"
+    tables = _holding_rows(database, details)
+    made = [
+        f"grant {_PUBLISHER_MAY} on {quote(database)}.* to {quote(publisher)}",
+        f"create role if not exists {quote(reads)}",
+        f"create settings profile or replace {quote(reads)} settings {_LIMITS} to {quote(reads)}",
+        f"create quota or replace {quote(reads)} keyed by client_key, user_name {_QUOTA} to {quote(reads)}",
+        *(f"grant {each} to {quote(reads)}" for each in granted(database, details)),
+        # Where a table has policies, who is named by none reads nothing, whatever the server's own default is.
+        f"create row policy or replace {quote(f'{database}_nobody')} on {', '.join(tables)} for select using 0 to all",
+        _policy(Policy(name=f"{database}_publisher", tables=tables, using="1", role=publisher)),
+    ]
+    for policy in policies(database, details, tenants):
+        role = quote(policy.role)
         made += [
             f"create role if not exists {role}",
             f"grant {quote(reads)} to {role}",
             f"grant {role} to {quote(reader)}",
+            _policy(policy),
         ]
-    for database in databases:
-        at_home = [tenant for tenant, home in homes.items() if home == database]
-        made += [_policy(policy) for policy in policies(database, details, at_home)]
     return made
 
 
-def _of_database(database: str, details: list[Detail], publisher: str, reads: str) -> list[str]:
-    tables = [qualified(database, table) for table in (SLICES, *(each for detail in details for each in detail.tables))]
-    return [
-        f"grant {_PUBLISHER_MAY} on {quote(database)}.* to {quote(publisher)}",
-        *(f"grant {each} to {quote(reads)}" for each in granted(database, details)),
-        # Where a table has policies, who is named by none reads nothing, whatever the server's own default is.
-        f"create row policy or replace {quote(f'{database}_nobody')} on {', '.join(tables)} for select using 0 to all",
-        _policy(Policy(name=f"{database}_publisher", tables=tuple(tables), using="1", role=publisher)),
-    ]
+def _holding_rows(database: str, details: Iterable[Detail]) -> tuple[str, ...]:
+    return (
+        qualified(database, SLICES),
+        *(qualified(database, table) for detail in details for table in detail.tables),
+    )
 
 
 def _policy(policy: Policy) -> str:
