@@ -1,4 +1,4 @@
-"""ClickHouse's HTTP interface in front of the embedded engine: what a client sends to a server, answered by the real one.
+"""ClickHouse's HTTP interface in front of the embedded engine: what a client sends to a server, the engine answers.
 
 Users are checked as a server would; roles and quota keys, which the engine does not know, are noted down.
 """
@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
             except ClickHouseError as error:
                 self._answer(500, str(error).encode())
 
-    do_GET = do_POST
+    do_GET = do_POST  # noqa: N815 - as http.server calls it
 
     def _run(self, front: Front, asked: dict[str, str], body: bytes) -> bytes:
         settings = {name: value for name, value in asked.items() if name not in _TRANSPORT and name[:6] != "param_"}
@@ -82,7 +82,12 @@ class _Handler(BaseHTTPRequestHandler):
             front.engine.raw_insert(insert["table"], columns or None, body, settings=settings, fmt=insert["format"])
             return b""
         query = asked.get("query") or body.decode()
-        bound = {name[6:]: value for name, value in asked.items() if name.startswith("param_")}
+        # Values come escaped, and are escaped again for the engine.
+        bound = {
+            name[6:]: re.sub(r"\\(.)", lambda found: {"t": "\t", "n": "\n"}.get(found[1], found[1]), value)
+            for name, value in asked.items()
+            if name.startswith("param_")
+        }
         wanted = _FORMAT.search(query)
         answer: bytes = front.engine.raw_query(
             _FORMAT.sub("", query),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +12,8 @@ import yaml
 
 from serving.clickhouse import access
 from serving.clickhouse.store import connect
-from settings import ClickHouse, TailraceError, load_settings
-from tests.serving.clickhouse_support import AS_OF, World
+from settings import ROOT, ClickHouse, TailraceError, load_settings
+from tests.serving.clickhouse_support import FIRST_DAY, World
 
 pytest.importorskip("clickhouse_connect")
 pytest.importorskip("chdb")
@@ -44,7 +47,7 @@ def test_what_is_published_over_http_is_read_over_http_as_the_tenants_role(
     with server.serving(world.path) as front:
         pointed_to(world, front.port)
         world.publish()
-        world.rewrite(next(iter(world.tenants.values())), AS_OF.date(), 1)
+        world.rewrite(world.tenants["acorn"], FIRST_DAY, 1)
         world.publish("run 2")
         written = len(front.asked)
         with world.store() as store:
@@ -92,43 +95,45 @@ def test_a_server_that_is_not_there_is_named_with_the_remedy(monkeypatch: pytest
 def test_a_section_that_does_not_fit_is_refused_when_it_is_read(
     tmp_path: Path, section: dict[str, str], problem: str
 ) -> None:
-    world = World(tmp_path)
-    config = tmp_path / "tailrace.yml"
+    config = World(tmp_path).directory / "tailrace.yml"
     body = yaml.safe_load(config.read_text())
     body["serving"]["clickhouse"] = section
     config.write_text(yaml.safe_dump(body))
     with pytest.raises(TailraceError, match=problem):
         load_settings(config_path=config)
-    del world
 
 
-def test_without_the_packages_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(tmp_path)
-    for missing in ("clickhouse_connect", "chdb"):
-        with monkeypatch.context() as patched:
-            patched.setitem(__import__("sys").modules, missing, None)
-            with pytest.raises(TailraceError, match=r"pip install 'tailrace\[clickhouse\]'"):
-                connect(world.section)
+CONNECT = """
+import sys
+from pathlib import Path
+sys.modules[sys.argv[2]] = None
+from serving.clickhouse.store import connect
+from settings import TailraceError, load_settings
+try:
+    connect(load_settings(config_path=Path(sys.argv[1])).serving.clickhouse)
+except TailraceError as error:
+    print(error)
+"""
 
 
-def test_a_folder_that_another_process_has_open_is_waited_for_by_whoever_reads_the_message(tmp_path: Path) -> None:
-    import subprocess
-    import sys
+def connect_in_a_process(world: World, *, without: str = "nothing") -> str:
+    """What another process is told."""
+    done = subprocess.run(
+        [sys.executable, "-c", CONNECT, str(world.directory / "tailrace.yml"), without],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-1000:]
+    return done.stdout
 
-    from settings import ROOT
 
+@pytest.mark.parametrize("missing", ["clickhouse_connect", "chdb"])
+def test_without_the_packages_the_extra_is_named(tmp_path: Path, missing: str) -> None:
+    assert "pip install 'tailrace[clickhouse]'" in connect_in_a_process(World(tmp_path), without=missing)
+
+
+def test_a_folder_that_another_process_has_open_is_said_to_be(tmp_path: Path) -> None:
     world = World(tmp_path)
     with world.store():
-        code = (
-            "import sys; from pathlib import Path\n"
-            "from settings import TailraceError, load_settings; from serving.clickhouse.store import connect\n"
-            "try:\n    connect(load_settings(config_path=Path(sys.argv[1])).serving.clickhouse)\n"
-            "except TailraceError as error:\n    print(error)\n"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path / "tailrace.yml")],
-            env=__import__("os").environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
-    assert "another process has it open" in done.stdout, done.stdout + done.stderr[-500:]
+        assert "another process has it open" in connect_in_a_process(world)
