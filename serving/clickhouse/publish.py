@@ -169,6 +169,7 @@ def _publish(
         if as_of > standing.as_of:
             # A version stands for content: the same, known to hold until later, moves its stamp on.
             record(store, database, standing.as_of_later(run_id=run_id, as_of=as_of))
+        _point_views(store, database, found)  # whoever died after committing may have left them behind
         return Published(database=database, version=standing.version, changed=False, rows=rows, swept=swept)
     failpoint("clickhouse_before_commit")
     record(
@@ -185,14 +186,25 @@ def _publish(
         ),
     )
     failpoint("clickhouse_after_commit")
-    for each in found:
-        for statement in tables.views(database, each.detail):
-            store.run(statement)
+    _point_views(store, database, found)
     swept += sweep(store, database)
     failpoint("clickhouse_after_sweep")
     return Published(
         database=database, version=version, changed=True, rows=rows, written=written, slices=slices, swept=swept
     )
+
+
+def _point_views(store: Store, database: str, found: list[Differences]) -> None:
+    """Have the views under lasting names read the tables of now, if they do not yet."""
+    for each in found:
+        pointing = store.rows(
+            "select name from system.tables where database = {database:String} and engine = 'View' "
+            "and has({names:Array(String)}, name) and position(create_table_query, {table:String}) > 0",
+            {"database": database, "names": list(each.detail.views), "table": each.detail.table},
+        )
+        if len(pointing) < len(each.detail.views):
+            for statement in tables.views(database, each.detail):
+                store.run(statement)
 
 
 def _load(store: Store, database: str, found: Differences, entries: pa.Table, *, version: int, generation: int) -> int:

@@ -211,13 +211,16 @@ class Snapshot:
             **{name: value for name, value in parameters.items() if value is not None},
         }
         settings = access.as_tenant(self.store, self.database, tenant)
-        rows = self.store.rows(query.replace("{source}", source), bound, settings)
-        ((readable_from,),) = self.store.rows(
-            f"select max(readable_from) from {qualified(self.database, PUBLICATIONS)}", settings=settings
-        )
-        if readable_from > self.publication.version:
-            raise VersionGone(f"ClickHouse {self.database}: version {self.publication.version} has gone; ask anew")
-        return rows
+        try:
+            return self.store.rows(query.replace("{source}", source), bound, settings)
+        finally:
+            # After it was read, as rows, or the table, may have gone meanwhile.
+            ((readable_from,),) = self.store.rows(
+                f"select max(readable_from) from {qualified(self.database, PUBLICATIONS)}", settings=settings
+            )
+            if readable_from > self.publication.version:
+                gone = f"version {self.publication.version} has gone; open another snapshot"
+                raise VersionGone(f"ClickHouse {self.database}: {gone}") from None
 
 
 _MERGED_LATENCIES = (

@@ -196,6 +196,26 @@ def test_a_changed_contract_fills_new_tables_beside_those_that_are_read(tmp_path
         world.publish("run 3")
         assert not [name for name in rows_by_table(store, world.database) if name.startswith(old)]
         assert world.in_clickhouse(store) == world.in_warehouse()
+        with pytest.raises(VersionGone):
+            kept.total(world.tenants["acorn"].id, first=days()[0], last=days()[-1])
+
+
+def test_views_that_a_killed_run_left_behind_are_brought_along(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.fill()
+    world.publish()
+    world.declare(sums=["requests"])
+    killed = world.publish_in_a_process(failpoint="clickhouse_after_commit")
+    assert killed.returncode == -9, killed.stderr
+    with world.store() as store:
+        query = f"select count() from {world.database}.{MODEL}"
+        assert not world.publish("run 3").databases[0].changed
+        (now,) = store.rows(
+            "select create_table_query from system.tables where database = {d:String} and name = {n:String}",
+            {"d": world.database, "n": MODEL},
+        )
+        assert Snapshot.open(store, world.database).publication.relations[MODEL] in now[0]
+        assert store.rows(query)[0][0] > 0
 
 
 def test_a_tenant_that_leaves_is_gone_from_every_table_and_every_file(tmp_path: Path) -> None:
