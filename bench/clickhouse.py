@@ -153,7 +153,7 @@ def _publish(settings: Settings, warehouse: duckdb.DuckDBPyConnection, manifest:
 
 
 def _insert(store: Store, warehouse: duckdb.DuckDBPyConnection) -> float:
-    relation = Snapshot.open(store, DATABASE).publication.relations[MODEL]
+    relation = Snapshot.open(store, DATABASE, _tenant(0)).publication.relations[MODEL]
     beside = qualified(DATABASE, "beside")
     store.run(f"create table {beside} as {qualified(DATABASE, relation)}")
 
@@ -170,7 +170,7 @@ def _insert(store: Store, warehouse: duckdb.DuckDBPyConnection) -> float:
 
 def _ask(store: Store, number: int) -> float:
     tenant = _tenant(number % TENANTS)
-    return _timed(lambda: Snapshot.open(store, DATABASE).endpoints(tenant, first=FIRST, last=LAST))
+    return _timed(lambda: Snapshot.open(store, DATABASE, tenant).endpoints(first=FIRST, last=LAST))
 
 
 def _keep_asking(store: Store, took: list[float], done: threading.Event) -> None:

@@ -148,11 +148,11 @@ def _publish(
 ) -> Published:
     for statement in tables.of_every_database(database):
         store.run(statement)
+    swept = sweep(store, database)  # which may drop what an attempt at a new shape has left
     for each in found:
         for statement in tables.of_detail(database, each.detail):
             store.run(statement)
     failpoint("clickhouse_after_tables")
-    swept = sweep(store, database)
     standing = latest(store, database)
     relations = {each.detail.name: each.detail.table for each in found}
     rows = {each.detail.name: sum(each.rows.get(tenant, 0) for tenant in residents) for each in found}
@@ -199,10 +199,10 @@ def _point_views(store: Store, database: str, found: list[Differences]) -> None:
     for each in found:
         pointing = store.rows(
             "select name from system.tables where database = {database:String} and engine = 'View' "
-            "and has({names:Array(String)}, name) and position(create_table_query, {table:String}) > 0",
-            {"database": database, "names": list(each.detail.views), "table": each.detail.table},
+            "and position(create_table_query, {table:String}) > 0",
+            {"database": database, "table": each.detail.table},
         )
-        if len(pointing) < len(each.detail.views):
+        if not set(each.detail.views) <= {name for (name,) in pointing}:
             for statement in tables.views(database, each.detail):
                 store.run(statement)
 

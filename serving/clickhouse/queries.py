@@ -1,8 +1,8 @@
 """What dashboards ask of API activity: a tenant's, of one version, by minute, endpoint and user.
 
 with connect(section) as store:
-    snapshot = Snapshot.open(store, "tailrace_us")
-    for each in snapshot.endpoints(tenant, first=date(2026, 1, 1), last=date(2026, 1, 31)):
+    snapshot = Snapshot.open(store, "tailrace_us", tenant)
+    for each in snapshot.endpoints(first=date(2026, 1, 1), last=date(2026, 1, 31)):
         ...
 """
 
@@ -93,7 +93,7 @@ class VersionGone(TailraceError):  # noqa: N818 - it says what happened
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """One version: whatever is asked of it belongs together, and is whole.
+    """One version of what one tenant sees: whatever is asked of it belongs together, and is whole.
 
     Every answer is checked after it was read. A version lasts until the second publish after it, or an erasure: then
     VersionGone is raised.
@@ -101,22 +101,23 @@ class Snapshot:
 
     store: Store
     database: str
+    tenant: str
     publication: Publication
 
     @classmethod
-    def open(cls, store: Store, database: str) -> Self:
-        """The version that stands. Raises TailraceError where nothing was published."""
-        found = latest(store, database)
+    def open(cls, store: Store, database: str, tenant: str) -> Self:
+        """The version that stands, for the tenant of this id. Raises TailraceError where nothing was published."""
+        found = latest(store, database, access.as_tenant(store, database, tenant))
         if found is None or MODEL not in found.relations:
             raise TailraceError(f"ClickHouse {database}: {MODEL} was not published yet; `tailrace publish` does")
-        return cls(store=store, database=database, publication=found)
+        return cls(store=store, database=database, tenant=tenant, publication=found)
 
     @property
     def as_of(self) -> datetime:
         """The data is complete until then."""
         return self.publication.as_of
 
-    def minutes(self, tenant: str, *, since: datetime, until: datetime, endpoint: str | None = None) -> list[Minute]:
+    def minutes(self, *, since: datetime, until: datetime, endpoint: str | None = None) -> list[Minute]:
         """By minute from ``since`` until before ``until``, 31 days at most; minutes without a request are left out."""
         if since.tzinfo is None or until.tzinfo is None or until - since > _LONGEST:
             raise TailraceError("minutes: since and until have a time zone, and are 31 days apart at most")
@@ -125,7 +126,6 @@ class Snapshot:
             f"{quantiles_function('')}(latency_ms, toUInt64(requests)), count(latency_ms) from {{source}} "
             "and minute >= {since:DateTime64(6, 'UTC')} and minute < {until:DateTime64(6, 'UTC')} "
             f"{_endpoint(endpoint)} group by minute order by minute",
-            tenant,
             first=since.astimezone(UTC).date(),
             last=until.astimezone(UTC).date(),
             since=_instant(since),
@@ -134,11 +134,10 @@ class Snapshot:
         )
         return [Minute(minute=minute.replace(tzinfo=UTC), **_figures(rest)) for minute, *rest in rows]
 
-    def hours(self, tenant: str, *, first: date, last: date, endpoint: str | None = None) -> list[Hour]:
+    def hours(self, *, first: date, last: date, endpoint: str | None = None) -> list[Hour]:
         """By hour of the days from ``first`` to ``last``; hours without a request are left out."""
         rows = self._ask(
             f"select hour, {_MERGED} from {{source}} {_endpoint(endpoint)} group by hour order by hour",
-            tenant,
             aggregate=HOURLY,
             first=first,
             last=last,
@@ -146,12 +145,11 @@ class Snapshot:
         )
         return [Hour(hour=hour.replace(tzinfo=UTC), **_figures(rest)) for hour, *rest in rows]
 
-    def endpoints(self, tenant: str, *, first: date, last: date, limit: int = 100) -> list[Endpoint]:
+    def endpoints(self, *, first: date, last: date, limit: int = 100) -> list[Endpoint]:
         """By route and method, the most requested first."""
         rows = self._ask(
             f"select endpoint, method, {_MERGED} from {{source}} group by endpoint, method "
             f"order by sum({quote(sum_of('requests'))}) desc, endpoint, method limit {{limit:UInt32}}",
-            tenant,
             aggregate=HOURLY,
             first=first,
             last=last,
@@ -159,13 +157,12 @@ class Snapshot:
         )
         return [Endpoint(endpoint=endpoint, method=method, **_figures(rest)) for endpoint, method, *rest in rows]
 
-    def users(self, tenant: str, *, first: date, last: date, limit: int = 100) -> list[User]:
+    def users(self, *, first: date, last: date, limit: int = 100) -> list[User]:
         """By user, who requested most first."""
         rows = self._ask(
             f"select user_key, sum({quote(sum_of('requests'))}), sum({quote(sum_of('failures'))}), uniqExact(day), "
             f"{_MERGED_LATENCIES} from {{source}} group by user_key "
             f"order by sum({quote(sum_of('requests'))}) desc, user_key limit {{limit:UInt32}}",
-            tenant,
             aggregate=USERS_DAILY,
             first=first,
             last=last,
@@ -182,13 +179,13 @@ class Snapshot:
             for user, requests, failures, days, quantiles, known in rows
         ]
 
-    def total(self, tenant: str, *, first: date, last: date) -> Figures:
+    def total(self, *, first: date, last: date) -> Figures:
         """Everything of the days from ``first`` to ``last``: users are counted once, however often they come."""
-        rows = self._ask(f"select {_MERGED} from {{source}}", tenant, aggregate=HOURLY, first=first, last=last)
+        rows = self._ask(f"select {_MERGED} from {{source}}", aggregate=HOURLY, first=first, last=last)
         return Figures(**_figures(list(rows[0])))
 
     def _ask(
-        self, query: str, tenant: str, *, first: date, last: date, aggregate: str | None = None, **parameters: Any
+        self, query: str, *, first: date, last: date, aggregate: str | None = None, **parameters: Any
     ) -> list[tuple[Any, ...]]:
         """A query over ``{source}``: the tenant's rows of this version, of some days."""
         relation = self.publication.relations[MODEL]
@@ -203,14 +200,14 @@ class Snapshot:
             "group by day)"
         )
         bound = {
-            "tenant": tenant,
+            "tenant": self.tenant,
             "first": first,
             "last": last,
             "relation": relation,
             "version": self.publication.version,
             **{name: value for name, value in parameters.items() if value is not None},
         }
-        settings = access.as_tenant(self.store, self.database, tenant)
+        settings = access.as_tenant(self.store, self.database, self.tenant)
         try:
             return self.store.rows(query.replace("{source}", source), bound, settings)
         finally:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Self
@@ -33,16 +34,17 @@ class Publication:
         return replace(self, run_id=run_id, as_of=as_of.astimezone(UTC))
 
 
-def latest(store: Store, database: str) -> Publication | None:
-    """The version that stands; None where nothing was published yet."""
-    return next(iter(kept(store, database)), None)
+def latest(store: Store, database: str, settings: Mapping[str, str] | None = None) -> Publication | None:
+    """The version that stands; None where nothing was published yet. ``settings`` say as whom it is asked."""
+    return next(iter(kept(store, database, settings)), None)
 
 
-def kept(store: Store, database: str) -> list[Publication]:
+def kept(store: Store, database: str, settings: Mapping[str, str] | None = None) -> list[Publication]:
     """The versions that can be read, the one that stands first: not more than two."""
     rows = store.rows(
         "select version, generation, readable_from, run_id, as_of, relations "
-        f"from {qualified(database, PUBLICATIONS)} order by version desc, as_of desc limit 1 by version limit 2"
+        f"from {qualified(database, PUBLICATIONS)} order by version desc, as_of desc limit 1 by version limit 2",
+        settings=settings,
     )
     found = [
         Publication(

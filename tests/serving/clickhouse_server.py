@@ -61,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         body = self._body()
         with front.turn:
-            front.asked.append(asked)
+            front.asked.append({"query": body.decode(errors="replace")} | asked)
             expected = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
             if self.headers.get("Authorization") != f"Basic {expected}":
                 self._answer(

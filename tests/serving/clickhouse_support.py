@@ -174,7 +174,7 @@ class World:
     def in_clickhouse(self, store: Store) -> dict[str, Any]:
         """Every answer, as ClickHouse has it."""
         return {
-            slug: from_clickhouse(Snapshot.open(store, self.home(tenant)), tenant.id)
+            slug: from_clickhouse(Snapshot.open(store, self.home(tenant), tenant.id))
             for slug, tenant in self.tenants.items()
         }
 
@@ -190,19 +190,18 @@ def days() -> list[date]:
     return [FIRST_DAY + timedelta(days=n) for n in range(DAYS)]
 
 
-def from_clickhouse(snapshot: Snapshot, tenant: str) -> dict[str, Any]:
+def from_clickhouse(snapshot: Snapshot) -> dict[str, Any]:
     first, last = days()[0], days()[-1]
     since, until = _midnight(first), _midnight(last + timedelta(days=1))
-    total = snapshot.total(tenant, first=first, last=last)
+    total = snapshot.total(first=first, last=last)
     return {
-        "minutes": [tuple(asdict(each).values()) for each in snapshot.minutes(tenant, since=since, until=until)],
-        "hours": [tuple(asdict(each).values()) for each in snapshot.hours(tenant, first=first, last=last)],
+        "minutes": [tuple(asdict(each).values()) for each in snapshot.minutes(since=since, until=until)],
+        "hours": [tuple(asdict(each).values()) for each in snapshot.hours(first=first, last=last)],
         "hours of one": [
-            tuple(asdict(each).values())
-            for each in snapshot.hours(tenant, first=first, last=last, endpoint=ENDPOINTS[2])
+            tuple(asdict(each).values()) for each in snapshot.hours(first=first, last=last, endpoint=ENDPOINTS[2])
         ],
-        "endpoints": {tuple(asdict(each).values()) for each in snapshot.endpoints(tenant, first=first, last=last)},
-        "users": {tuple(asdict(each).values()) for each in snapshot.users(tenant, first=first, last=last)},
+        "endpoints": {tuple(asdict(each).values()) for each in snapshot.endpoints(first=first, last=last)},
+        "users": {tuple(asdict(each).values()) for each in snapshot.users(first=first, last=last)},
         "total": None if total == NOTHING else tuple(asdict(total).values()),
     }
 

@@ -65,7 +65,7 @@ def test_only_slices_that_changed_are_written_and_an_unchanged_publish_writes_no
         stands = latest(store, world.database)
         assert stands is not None
         assert (stands.version, stands.as_of) == (1, AS_OF + timedelta(hours=1))
-        assert Snapshot.open(store, world.database).as_of == AS_OF + timedelta(hours=1)
+        assert Snapshot.open(store, world.database, world.tenants["acorn"].id).as_of == AS_OF + timedelta(hours=1)
         world.rewrite(pool, FIRST_DAY, 9, requests=30)
         third = {each.database: each for each in world.publish("run 3").databases}
         with world.warehouse() as con:
@@ -83,7 +83,7 @@ def test_a_late_stamp_never_goes_back(tmp_path: Path) -> None:
     with world.store() as store:
         world.publish()
         world.publish("run 2", as_of=AS_OF - timedelta(days=1))
-        assert Snapshot.open(store, world.database).as_of == AS_OF
+        assert Snapshot.open(store, world.database, world.tenants["acorn"].id).as_of == AS_OF
 
 
 @pytest.mark.parametrize("point", CLICKHOUSE_POINTS)
@@ -122,7 +122,7 @@ def test_what_a_killed_run_left_is_swept_and_counted_nowhere(tmp_path: Path) -> 
         assert left["publications"] == 0
         assert left["slices"] > 0
         with pytest.raises(TailraceError, match="not published yet"):
-            Snapshot.open(store, world.database)
+            Snapshot.open(store, world.database, world.tenants["acorn"].id)
         world.publish()
         stands = rows_by_table(store, world.database)
         (table,) = (each for each in stands if each.startswith(MODEL) and len(each) == len(MODEL) + 9)
@@ -143,12 +143,12 @@ def test_a_reader_never_sees_a_mixture_and_a_snapshot_holds_until_the_second_pub
     done = threading.Event()
     with world.store() as store, world.store() as own:
         world.publish()
-        kept = Snapshot.open(store, world.database)
+        kept = Snapshot.open(store, world.database, pool.id)
 
         def hammer() -> None:
             while not done.is_set():
                 try:
-                    answers.append(from_clickhouse(Snapshot.open(own, world.database), pool.id))
+                    answers.append(from_clickhouse(Snapshot.open(own, world.database, pool.id)))
                 except VersionGone:
                     continue
                 except BaseException as error:
@@ -164,7 +164,7 @@ def test_a_reader_never_sees_a_mixture_and_a_snapshot_holds_until_the_second_pub
                 versions.append(world.in_warehouse()["acorn"])
                 world.publish(f"run {number + 1}")
                 if number == 1:
-                    assert from_clickhouse(kept, pool.id) == versions[0]
+                    assert from_clickhouse(kept) == versions[0]
         finally:
             done.set()
             reader.join()
@@ -172,7 +172,7 @@ def test_a_reader_never_sees_a_mixture_and_a_snapshot_holds_until_the_second_pub
         assert answers
         assert all(answer in versions for answer in answers)
         with pytest.raises(VersionGone):
-            kept.total(pool.id, first=days()[0], last=days()[-1])
+            kept.total(first=days()[0], last=days()[-1])
 
 
 def test_a_changed_contract_fills_new_tables_beside_those_that_are_read(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_changed_contract_fills_new_tables_beside_those_that_are_read(tmp_path
     world.fill()
     with world.store() as store:
         world.publish()
-        kept = Snapshot.open(store, world.database)
+        kept = Snapshot.open(store, world.database, world.tenants["acorn"].id)
         old = kept.publication.relations[MODEL]
         aggregates = {
             "hourly": {"every": "hour", "by": ["method", "endpoint"]},
@@ -189,15 +189,30 @@ def test_a_changed_contract_fills_new_tables_beside_those_that_are_read(tmp_path
         world.declare(aggregates=aggregates)
         world.publish("run 2")
         assert world.in_clickhouse(store) == world.in_warehouse()
-        new = Snapshot.open(store, world.database).publication.relations[MODEL]
+        new = Snapshot.open(store, world.database, world.tenants["acorn"].id).publication.relations[MODEL]
         assert new != old
-        assert from_clickhouse(kept, world.tenants["acorn"].id) == world.in_warehouse()["acorn"]
+        assert from_clickhouse(kept) == world.in_warehouse()["acorn"]
         world.rewrite(world.tenants["acorn"], FIRST_DAY, 3)
         world.publish("run 3")
         assert not [name for name in rows_by_table(store, world.database) if name.startswith(old)]
         assert world.in_clickhouse(store) == world.in_warehouse()
         with pytest.raises(VersionGone):
-            kept.total(world.tenants["acorn"].id, first=days()[0], last=days()[-1])
+            kept.total(first=days()[0], last=days()[-1])
+
+
+def test_killed_while_it_fills_the_tables_of_a_changed_contract_the_next_run_fills_them(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.fill()
+    world.publish()
+    before = world.in_warehouse()
+    world.declare(order=["tenant_id", "minute", "day"])
+    world.fill(1)
+    killed = world.publish_in_a_process(failpoint="clickhouse_after_load")
+    assert killed.returncode == -9, killed.stderr
+    with world.store() as store:
+        assert world.in_clickhouse(store) == before
+        world.publish("run 3")
+        assert world.in_clickhouse(store) == world.in_warehouse()
 
 
 def test_views_that_a_killed_run_left_behind_are_brought_along(tmp_path: Path) -> None:
@@ -214,7 +229,7 @@ def test_views_that_a_killed_run_left_behind_are_brought_along(tmp_path: Path) -
             "select create_table_query from system.tables where database = {d:String} and name = {n:String}",
             {"d": world.database, "n": MODEL},
         )
-        assert Snapshot.open(store, world.database).publication.relations[MODEL] in now[0]
+        assert Snapshot.open(store, world.database, world.tenants["acorn"].id).publication.relations[MODEL] in now[0]
         assert store.rows(query)[0][0] > 0
 
 
@@ -229,14 +244,14 @@ def test_a_tenant_that_leaves_is_gone_from_every_table_and_every_file(tmp_path: 
             con.execute(f"delete from marts.{MODEL} where tenant_id = ?", [leaver.id])
             con.execute("update marts.dim_tenants set is_deleted = true where tenant_id = ?", [leaver.id])
         world.publish("run 2")
-        before = Snapshot.open(store, world.database)
+        before = Snapshot.open(store, world.database, stays.id)
         assert forget(world.settings, tenant=leaver.id)[world.database] > 0
         with pytest.raises(VersionGone):
-            before.total(stays.id, first=days()[0], last=days()[-1])
+            before.total(first=days()[0], last=days()[-1])
         for table in rows_by_table(store, world.database):
             if table != "publications":
                 assert store.rows(f"select 1 from {world.database}.{table} where tenant_id = '{leaver.id}'") == []
-        assert from_clickhouse(Snapshot.open(store, world.database), stays.id) == expected["acorn"]
+        assert from_clickhouse(Snapshot.open(store, world.database, stays.id)) == expected["acorn"]
         assert set(forget(world.settings, tenant=leaver.id).values()) == {0}
 
 
@@ -251,7 +266,7 @@ def test_a_person_who_is_erased_leaves_with_the_next_publish_and_its_forgetting(
             con.execute(f"update marts.{MODEL} set user_key = null where user_key = ?", [person])
         world.publish("run 2")
         forget(world.settings, tenant=tenant.id)
-        relation = Snapshot.open(store, world.database).publication.relations[MODEL]
+        relation = Snapshot.open(store, world.database, world.tenants["acorn"].id).publication.relations[MODEL]
         for table in (relation, f"{relation}_users_daily"):
             assert store.rows(f"select 1 from {world.database}.{table} where user_key = '{person}'") == []
         assert world.in_clickhouse(store) == world.in_warehouse()
@@ -355,13 +370,13 @@ def test_a_stretch_of_minutes_is_bounded_and_has_a_time_zone(tmp_path: Path) -> 
     since = datetime(2026, 1, 28, 10, 30, tzinfo=UTC)
     with world.store() as store:
         world.publish()
-        snapshot, tenant = Snapshot.open(store, world.database), world.tenants["acorn"].id
-        found = snapshot.minutes(tenant, since=since, until=since + timedelta(hours=6))
-        everything = snapshot.minutes(tenant, since=since - timedelta(days=1), until=since + timedelta(days=1))
+        snapshot = Snapshot.open(store, world.database, world.tenants["acorn"].id)
+        found = snapshot.minutes(since=since, until=since + timedelta(hours=6))
+        everything = snapshot.minutes(since=since - timedelta(days=1), until=since + timedelta(days=1))
         assert found == [each for each in everything if since <= each.minute < since + timedelta(hours=6)]
         for until in (since + timedelta(days=32), (since + timedelta(hours=1)).replace(tzinfo=None)):
             with pytest.raises(TailraceError, match="31 days"):
-                snapshot.minutes(tenant, since=since, until=until)
+                snapshot.minutes(since=since, until=until)
 
 
 def test_nothing_is_said_of_another_tenant_or_of_days_not_asked_for(tmp_path: Path) -> None:
@@ -369,8 +384,7 @@ def test_nothing_is_said_of_another_tenant_or_of_days_not_asked_for(tmp_path: Pa
     world.rewrite(world.tenants["birch"], FIRST_DAY, 0)
     with world.store() as store:
         world.publish()
-        snapshot = Snapshot.open(store, world.database)
-        acorn, birch = world.tenants["acorn"].id, world.tenants["birch"].id
-        assert snapshot.endpoints(acorn, first=FIRST_DAY, last=FIRST_DAY) == []
-        assert snapshot.users(birch, first=date(2026, 2, 1), last=date(2026, 2, 2)) == []
-        assert snapshot.endpoints(birch, first=FIRST_DAY, last=FIRST_DAY) != []
+        acorn, birch = (Snapshot.open(store, world.database, world.tenants[each].id) for each in ("acorn", "birch"))
+        assert acorn.endpoints(first=FIRST_DAY, last=FIRST_DAY) == []
+        assert birch.users(first=date(2026, 2, 1), last=date(2026, 2, 2)) == []
+        assert birch.endpoints(first=FIRST_DAY, last=FIRST_DAY) != []

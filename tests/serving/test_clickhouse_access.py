@@ -164,7 +164,7 @@ def _holding(world: World) -> list[str]:
 def test_a_tenant_reads_its_own_rows_and_nobody_elses_whatever_it_asks(world: World) -> None:
     database, own, other = world.database, world.tenants["acorn"].id, world.tenants["birch"].id
     with world.store() as store:
-        relation = Snapshot.open(store, database).publication.relations[MODEL]
+        relation = Snapshot.open(store, database, own).publication.relations[MODEL]
         holding = [
             f"{database}.{each}" for each in (relation, f"{relation}_hourly", f"{relation}_users_daily", "slices")
         ]
