@@ -7,10 +7,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import yaml
 
 from serving.clickhouse.publish import Report, publish
@@ -26,8 +28,8 @@ from serving.clickhouse.store import Store, connect
 from settings import ROOT, ClickHouse, Settings, load_settings
 from tests.serving.conftest import Resident, four_tenants, write_manifest
 
-FIRST_DAY = date(2026, 1, 28)
-DAYS = 6
+FIRST_DAY = date(2026, 1, 30)
+DAYS = 4
 """Over the end of a month, so that slices are of two parts."""
 AS_OF = datetime(2026, 2, 3, tzinfo=UTC)
 ENDPOINTS = ("/v1/usage", "/v1/users", "/v1/it's \\ odd")
@@ -36,34 +38,37 @@ ENDPOINTS = ("/v1/usage", "/v1/users", "/v1/it's \\ odd")
 class World:
     """One deployment with nothing but a warehouse and a ClickHouse, which is embedded."""
 
-    def __init__(self, directory: Path, *, tag: str = "", residents: Iterable[Resident] = ()) -> None:
+    def __init__(self, directory: Path, *, like: World | None = None) -> None:
+        """A deployment at version 0, or a copy of another that nobody has open."""
+        if like is None:
+            self.tenants = {each.slug: each for each in four_tenants()}
+            self.database = f"tailrace_{uuid.uuid4().hex[:8]}"
+        else:
+            self.tenants, self.database = dict(like.tenants), like.database
+            shutil.copytree(like.directory, directory, dirs_exist_ok=True, symlinks=True)
         self.directory = directory
-        self.tenants = {each.slug: each for each in residents or four_tenants()}
-        self.database = f"tailrace_{tag or uuid.uuid4().hex[:8]}"
         self.path = directory / "clickhouse"
         config = directory / "tailrace.yml"
         nowhere = "postgresql://nobody@127.0.0.1:1/none"
-        config.write_text(
-            yaml.safe_dump(
-                {
-                    "region": "us",
-                    "state_dir": str(directory / "state"),
-                    "sources": {
-                        "postgres": {"dsn": nowhere},
-                        "stripe": {"url": "http://127.0.0.1:1", "api_key_env": "NO_KEY"},
-                        "hubspot": {"url": "http://127.0.0.1:1", "token_env": "NO_TOKEN"},
-                    },
-                    "serving": {
-                        "publisher_dsn": nowhere,
-                        "reader_dsn": nowhere,
-                        "silo_databases": "silo_us_*",
-                        "clickhouse": {"path": str(self.path), "database": self.database},
-                    },
-                }
-            )
-        )
+        sources = {
+            "postgres": {"dsn": nowhere},
+            "stripe": {"url": "http://127.0.0.1:1", "api_key_env": "NO_KEY"},
+            "hubspot": {"url": "http://127.0.0.1:1", "token_env": "NO_TOKEN"},
+        }
+        serving = {
+            "publisher_dsn": nowhere,
+            "reader_dsn": nowhere,
+            "silo_databases": "silo_us_*",
+            "clickhouse": {"path": str(self.path), "database": self.database},
+        }
+        body = {"region": "us", "state_dir": str(directory / "state"), "sources": sources, "serving": serving}
+        config.write_text(yaml.safe_dump(body))
         self.settings: Settings = load_settings(config_path=config)
-        self.declare()
+        if like is None:
+            self.declare()
+            self._create()
+
+    def _create(self) -> None:
         with self.warehouse() as con:
             con.execute("create schema marts")
             con.execute(
@@ -101,38 +106,40 @@ class World:
 
     def rewrite(self, tenant: Resident | str, day: date, seed: int, *, requests: int = 40) -> None:
         """Put a slice there, or another in its place; none of it where ``requests`` is 0."""
-        owner = tenant if isinstance(tenant, str) else tenant.id
-        dice = random.Random(f"{owner} {day} {seed}")
-        with self.warehouse() as con:
-            con.execute(f"delete from marts.{MODEL} where tenant_id = ? and day = ?", [owner, day])
-            con.execute(
-                "create or replace temp table calls (minute timestamptz, endpoint varchar, method varchar, "
-                "user_key varchar, latency_ms bigint, failed boolean)"
-            )
-            calls = [
-                (
-                    datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(minutes=dice.randrange(1440)),
-                    dice.choice([*ENDPOINTS, None]),
-                    dice.choice(["GET", "POST"]),
-                    dice.choice([None, *(f"{owner[:8]}{n:056x}" for n in range(5))]),
-                    dice.choice([None, *range(1, 20), 400]),
-                    dice.random() < 0.2,
-                )
-                for _ in range(requests)
-            ]
-            if calls:
-                con.executemany("insert into calls values (?, ?, ?, ?, ?, ?)", calls)
-            con.execute(
-                f"insert into marts.{MODEL} select ?, ?, minute, endpoint, method, user_key, latency_ms, count(*), "
-                "count(*) filter (failed), now() from calls group by all",
-                [owner, day],
-            )
+        self._rewrite([(tenant if isinstance(tenant, str) else tenant.id, day)], seed, requests)
 
     def fill(self, seed: int = 0) -> None:
         """Every tenant has something on every day."""
-        for tenant in self.tenants.values():
-            for day in days():
-                self.rewrite(tenant, day, seed)
+        self._rewrite([(tenant.id, day) for tenant in self.tenants.values() for day in days()], seed, 40)
+
+    def _rewrite(self, slices: list[tuple[str, date]], seed: int, requests: int) -> None:
+        calls = []
+        for owner, day in slices:
+            dice = random.Random(f"{owner} {day} {seed}")
+            calls += [
+                {
+                    "tenant_id": owner,
+                    "day": day,
+                    "minute": _midnight(day) + timedelta(minutes=dice.randrange(1440)),
+                    "endpoint": dice.choice([*ENDPOINTS, None]),
+                    "method": dice.choice(["GET", "POST"]),
+                    "user_key": dice.choice([None, *(f"{owner[:8]}{n:056x}" for n in range(5))]),
+                    "latency_ms": dice.choice([None, *range(1, 20), 400]),
+                    "failed": dice.random() < 0.2,
+                }
+                for _ in range(requests)
+            ]
+        with self.warehouse() as con:
+            con.register("slices", pa.table({"tenant_id": [each for each, _ in slices], "day": [d for _, d in slices]}))
+            con.execute(
+                f"delete from marts.{MODEL} as m using slices as s where (m.tenant_id, m.day) = (s.tenant_id, s.day)"
+            )
+            if calls:
+                con.register("calls", pa.Table.from_pylist(calls))
+                con.execute(
+                    f"insert into marts.{MODEL} select tenant_id, day, minute, endpoint, method, user_key, latency_ms, "
+                    "count(*), count(*) filter (failed), now() from calls group by all"
+                )
 
     def publish(self, run: str = "run 1", *, as_of: datetime = AS_OF) -> Report:
         with self.warehouse() as con:
