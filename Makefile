@@ -63,9 +63,10 @@ test-canaries: $(STAMP) ## unique personal values in every personal column, a wh
 test-isolation: $(STAMP) ## every way a tenant may try to learn of another: SQL, PgBouncer, API, files, dashboard; then products broken on purpose, which takes longer (FLAGS=--sound leaves those out, FLAGS=--json)
 	@$(BIN)/python -W ignore -m tests.isolation $(FLAGS)
 
-test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off; Salesforce on its worst days
+test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off; sources on their worst days; marts of disordered input
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m operations tests/end_to_end/test_bad_days.py \
-		tests/end_to_end/test_interruptions.py tests/ingestion/salesforce tests/ingestion/test_fault_matrix.py
+		tests/end_to_end/test_interruptions.py tests/ingestion/salesforce tests/ingestion/test_fault_matrix.py \
+		tests/orchestration tests/demo tests/dbt_project
 
 test-rights: $(STAMP) ## rights of a whole deployment, each killed at every point; two regions side by side
 	@$(BIN)/python -m pytest tests/privacy tests/end_to_end/test_rights.py tests/end_to_end/test_two_regions.py -m "operations or not operations"
@@ -100,13 +101,13 @@ bench-cdc: $(STAMP) ## capture from Postgres beside its peers, figures to bench/
 	@$(BIN)/python -m bench.cdc $(BENCH_FLAGS) && $(BIN)/python -m bench.report
 
 bench-sources: $(STAMP) ## how fast Stripe, Salesforce and HubSpot are read, and in how much memory (RECORDS, ROUNDS, LARGE=0, ONLY=hubspot)
-	@$(BIN)/python -m bench.sources $(if $(RECORDS),--records $(RECORDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(LARGE),--large $(LARGE)) $(if $(ONLY),--only $(ONLY))
+	@$(BIN)/python -m bench.sources $(if $(RECORDS),--records $(RECORDS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(LARGE),--large $(LARGE)) $(if $(ONLY),--only $(ONLY)) && $(BIN)/python -m bench.report
 
 bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 characters (ROWS, ROUNDS)
 	@$(BIN)/python -m bench.redact $(BENCH_FLAGS)
 
 bench-serving: $(STAMP) ## publishing rollups beside raw COPY, and reading them meanwhile (ROWS, ROUNDS, ONLY=key,key)
-	@$(BIN)/python -m bench.serving $(BENCH_FLAGS)
+	@$(BIN)/python -m bench.serving $(BENCH_FLAGS) && $(BIN)/python -m bench.report
 
 bench-clickhouse: $(STAMP) ## API activity published into the embedded ClickHouse beside a plain insert, and read meanwhile (ROWS, ROUNDS)
 	@$(BIN)/python -m bench.clickhouse $(BENCH_FLAGS)

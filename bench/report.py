@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs" / "performance.md"
 RESULTS = Path(__file__).parent / "results"
-BEGIN = {kind: f"<!-- figures of bench-{kind}: made by `python -m bench.report` -->" for kind in ("cdc", "marts")}
+BEGIN = {
+    kind: f"<!-- figures of bench-{kind}: made by `python -m bench.report` -->"
+    for kind in ("cdc", "sources", "serving", "marts")
+}
 END = "<!-- end of figures -->"
 GOAL_ROWS = 1_000_000
 Result = dict[str, Any]
 
-GOALS: dict[str, tuple[str, str, float | None]] = {
+Goals = Mapping[str, tuple[str, str, float | None]]
+"""Key → (what it is, unit, the most that it should be, or the least of what is a rate)."""
+CDC_GOALS: Goals = {
     "inserts_vs_recvlogical": ("1 M inserts, over `pg_recvlogical`", "x", 0.9),
     "updates_vs_recvlogical": ("500 k updates on 1 M rows, over `pg_recvlogical`", "x", 1.0),
     "pgbench_vs_recvlogical": ("pgbench, 4 clients, over `pg_recvlogical`", "x", 0.8),
@@ -38,9 +43,24 @@ GOALS: dict[str, tuple[str, str, float | None]] = {
     "idle_poll_ms": ("a poll that finds nothing", "ms", 100),
     "visible_p95_ms": ("commit to visible in raw, p95", "ms", 250),
 }
-"""Key → (what it is, unit, the most that it should be)."""
+SOURCES_GOALS: Goals = {
+    "stripe_records_per_s": ("Stripe", "records/s", 2_000),
+    "salesforce_records_per_s": ("Salesforce", "records/s", 2_000),
+    "hubspot_records_per_s": ("HubSpot", "records/s", 2_000),
+    "peak_rss_mb_1m": ("the most memory of a reader of 1 M records", "MB", 400),
+}
+SERVING_GOALS: Goals = {
+    "publish_vs_copy": ("first publish of 1 M rows, over raw `\\copy` binary into the same indexed table", "x", 1.5),
+    "one_percent_over_full": ("a publish of 1% changed, over the first", "x", 0.1),
+    "reader_p99_ratio": ("readers' p99 while 1% is published again and again, over their quiet p99", "x", 2.0),
+    "mixed_versions": ("of those answers, how many belong to no one version", "", 0.0),
+    "rls_overhead": ("a tenant's 28 days of 10 M rows under row-level security, over none", "x", 1.05),
+    "api_p50_ms": ("API on 10 M rows at 300 requests/s, p50", "ms", 10.0),
+    "api_p95_ms": ("API on 10 M rows at 300 requests/s, p95", "ms", 30.0),
+    "api_max_rps": ("requests/s that the API answers of 2,000 offered", "requests/s", 1_000),
+}
 GOAL_EVENTS = 100_000_000
-MARTS_GOALS: dict[str, tuple[str, str, float | None]] = {
+MARTS_GOALS: Goals = {
     "full_build_s": ("everything built from nothing, 100 M events", "s", 900),
     "peak_rss_mb": ("peak memory of that build", "MB", 12_288),
     "increment_100m_over_10m": ("one more day on 100 M events, over 10 M", "x", 1.3),
@@ -97,14 +117,21 @@ def newest(kind: str = "cdc", folder: Path = RESULTS) -> Path | None:
 def number(value: float | None, unit: str = "") -> str:
     if value is None:
         return "not measured"
-    return f"{value:.2f}{unit}" if unit in ("", "x") else f"{value:,.0f} {unit}"
+    if unit in ("", "x"):
+        return f"{value:.2f}{unit}"
+    return f"{value:.1f} {unit}" if unit == "ms" and value < 100 else f"{value:,.0f} {unit}"
 
 
-def plain_table(result: Result, goals: Mapping[str, tuple[str, str, float | None]] = GOALS) -> str:
-    lines = [f"{'figure':<58}{'measured':>12}{'at most':>12}"]
+def _limit(goal: float | None, unit: str) -> str:
+    if goal is None:
+        return ""
+    return f"{'≥' if unit.endswith('/s') else '≤'} {number(goal, unit)}"
+
+
+def plain_table(result: Result, goals: Goals) -> str:
+    lines = [f"{'figure':<88}{'measured':>18}  goal"]
     for key, (what, unit, goal) in goals.items():
-        limit = "" if goal is None else number(goal, unit)
-        lines.append(f"{what.replace('`', ''):<58}{number(result[key], unit):>12}{limit:>12}")
+        lines.append(f"{what.replace('`', ''):<88}{number(result[key], unit):>18}  {_limit(goal, unit)}".rstrip())
     return "\n".join(lines)
 
 
@@ -112,22 +139,66 @@ def section(kind: str, path: Path | None) -> str:
     """The part of the page that a results file decides."""
     if path is None:
         return "Not measured yet."
-    return {"cdc": _cdc_section, "marts": _marts_section}[kind](path, json.loads(path.read_text()))
+    sections = {"cdc": _cdc, "sources": _sources, "serving": _serving, "marts": _marts}
+    return "\n".join(sections[kind](path, json.loads(path.read_text())))
 
 
 def _conditions(result: Result) -> str:
     return f"{result['machine']}. {', '.join(f'{name} {each}' for name, each in result['versions'].items())}."
 
 
-def _figures(result: Result, goals: Mapping[str, tuple[str, str, float | None]]) -> list[str]:
+def _figures(result: Result, goals: Goals) -> list[str]:
     lines = ["| figure | key | measured | goal |", "|---|---|---|---|"]
     for key, (what, unit, goal) in goals.items():
-        limit = "" if goal is None else f"≤ {number(goal, unit)}"
-        lines.append(f"| {what} | `{key}` | {number(result[key], unit)} | {limit} |")
+        lines.append(f"| {what} | `{key}` | {number(result[key], unit)} | {_limit(goal, unit)} |")
     return lines
 
 
-def _marts_section(path: Path, result: Result) -> str:
+def _sources(path: Path, result: Result) -> list[str]:
+    rounds, memory = result["seconds"], result["peak_rss_mb"]
+    lines = [
+        f"From `bench/results/{path.name}`: {result['records']:,} records of each account, medians of "
+        f"{result['rounds']} rounds; memory with {result['large']:,}. {_conditions(result)}",
+        "",
+        *_figures(result, SOURCES_GOALS),
+        "",
+        "| source | each round, s | a reader of 1 M records holds |",
+        "|---|---|---|",
+    ]
+    return lines + [
+        f"| {name} | {', '.join(f'{each:g}' for each in rounds[name])} | {number(memory.get(name), 'MB')} |"
+        for name in rounds
+    ]
+
+
+def _serving(path: Path, result: Result) -> list[str]:
+    seconds, api = result["seconds"], result["seconds"]["api"]
+    took = ", ".join(f"{name} {median(each):.2f} s" for name, each in seconds["publish"].items())
+    reading = "; ".join(
+        f"{name} {', '.join(f'{cut} {value:g}' for cut, value in cuts.items())}"
+        for name, cuts in seconds["reading"].items()
+    )
+    lines = [
+        f"From `bench/results/{path.name}`: {result['rows']:,} rows where the table says 1 M, medians of "
+        f"{result['rounds']} rounds, {result['publishes']} publishes read through, "
+        f"{seconds['total'] / 60:.0f} minutes. {_conditions(result)}",
+        "",
+        *_figures(result, SERVING_GOALS),
+        "",
+        f"Medians of publishing: {took}. Readers in ms, publishes in s: {reading}. The API's own statements, one after "
+        f"the other on one connection: p50 {api['raw_sql']['p50_ms']} ms, p95 {api['raw_sql']['p95_ms']} ms.",
+        "",
+        "| requests/s offered | answered | p50, ms | p95, ms | p99, ms | answers by status |",
+        "|---|---|---|---|---|---|",
+    ]
+    return lines + [
+        f"| {step['offered']:g} | {step['answered_rps']:,} | {step['p50_ms']:g} | {step['p95_ms']:g} | "
+        f"{step['p99_ms']:g} | {', '.join(f'{each}: {count:,}' for each, count in step['status'].items())} |"
+        for step in (api["at_300"], *api["steps"])
+    ]
+
+
+def _marts(path: Path, result: Result) -> list[str]:
     reduced = "" if result["events"] == GOAL_EVENTS else "**A reduced run: the goals are set for 100 M events.** "
     increments = {
         name: ", ".join(f"{each:g}" for each in seconds) for name, seconds in result["increment_seconds"].items()
@@ -152,16 +223,16 @@ def _marts_section(path: Path, result: Result) -> str:
             f"| `{name.split('.')[1]}` | {rows} | {node['full_s']:.2f} | {node['increment_s']:.2f} | "
             f"{node['increment_tenth_s']:.2f} |"
         )
-    return "\n".join(lines)
+    return lines
 
 
-def _cdc_section(path: Path, result: Result) -> str:
+def _cdc(path: Path, result: Result) -> list[str]:
     reduced = "" if result["rows"] == GOAL_ROWS else "**A reduced run: the goals are set for 1 M rows.** "
     lines = [
         f"{reduced}From `bench/results/{path.name}`: {result['rows']:,} rows where the table says 1 M, medians of "
         f"{result['rounds']} rounds, {result['seconds']['total'] / 60:.0f} minutes. {_conditions(result)}",
         "",
-        *_figures(result, GOALS),
+        *_figures(result, CDC_GOALS),
     ]
     lines += ["", "| scenario | contender | median seconds | each round |", "|---|---|---|---|"]
     for scenario, contenders in result["seconds"].items():
@@ -170,7 +241,7 @@ def _cdc_section(path: Path, result: Result) -> str:
         for name, seconds in contenders.items():
             rounds = ", ".join(f"{each:g}" for each in seconds)
             lines.append(f"| {scenario.replace('_', ' ')} | {name} | {median(seconds):.3g} | {rounds} |")
-    return "\n".join(lines)
+    return lines
 
 
 def page_with(text: str, kind: str, section: str) -> str:

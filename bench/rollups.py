@@ -1,4 +1,4 @@
-"""A product database and a warehouse of any size for the bench of publishing."""
+"""A product database and a warehouse of any size for the benches of publishing and of the API."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class Product:
         serving = {
             "publisher_dsn": self.server.dsn(self.database, role="tailrace_publisher"),
             "reader_dsn": self.server.dsn(self.database, role="tailrace_reader"),
+            "jwks": "{state_dir}/demo/jwks.json",
         }
         sources = {
             "postgres": {"dsn": "postgresql://nobody@127.0.0.1:1/none"},

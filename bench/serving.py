@@ -6,7 +6,6 @@ Starts its own PostgreSQL server in a temporary folder. The last line is one JSO
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -26,7 +25,7 @@ from typing import Any
 import duckdb
 import psycopg
 
-from bench import report
+from bench import report, serving_api
 from bench.rollups import FEATURES, LAST_DAY, TENANTS, USAGE, Product, fill, new_product, server
 from demo.postgres import EmbeddedPostgres
 
@@ -34,16 +33,7 @@ GOAL_ROWS, ROUNDS, PUBLISHES = 1_000_000, 3, 100
 CHANGED_DAYS_OF = 100
 """One day in so many changes: with 500 days a tenant, its last five."""
 READERS = 2
-GOALS: dict[str, tuple[str, str, float | None]] = {
-    "publish_vs_copy": ("full publish of 1 M rows, over raw `\\copy` binary into the same indexed table", "x", 1.5),
-    "one_percent_over_full": ("1% changed, over the full publish", "", 0.1),
-    "reader_p99_ratio": ("readers' p99 while 1% is published again and again, over their quiet p99", "x", 2.0),
-    "mixed_versions": ("answers over both tables that belong to no one version", "", 0.0),
-    "rls_overhead": ("a tenant's 28 days of 10 M rows under row-level security, over none", "x", 1.05),
-    "api_p50_ms": ("API at 300 requests/s, p50", "ms", 10.0),
-    "api_p95_ms": ("API at 300 requests/s, p95", "ms", 30.0),
-    "api_max_rps": ("requests/s at which the API saturates (at least)", "", 1000.0),
-}
+GOALS = report.SERVING_GOALS
 Figures = dict[str, float | None]
 Seconds = dict[str, list[float]]
 
@@ -321,8 +311,10 @@ def main(arguments: list[str] | None = None) -> None:
                 if not only or only & set(keys):
                     bench.say(f"{title}, {options.rows:,} rows")
                     figures |= {key: round(value, 4) for key, value in measure(bench).items() if value is not None}
-    if (not only or only & set(API_KEYS)) and importlib.util.find_spec("bench.serving_api"):
-        figures |= importlib.import_module("bench.serving_api").measure()
+    if not only or only & set(API_KEYS):
+        print(f"read API, {10 * options.rows:,} rows", flush=True)
+        seconds["api"] = serving_api.measure(rows=10 * options.rows, seconds=options.seconds, soak=0)
+        figures |= {key: seconds["api"][key] for key in API_KEYS}
     result = {
         **figures,
         **conditions,
@@ -331,21 +323,13 @@ def main(arguments: list[str] | None = None) -> None:
         "publishes": options.publishes,
         "seconds": seconds | {"total": round(time.monotonic() - began)},
     }
-    print(_table(result))
+    print(report.plain_table(result, GOALS))
     whole = not only and options.rows == GOAL_ROWS and options.publishes >= PUBLISHES
     results = options.results or (report.RESULTS if whole else None)
     if results is not None:
-        results.mkdir(parents=True, exist_ok=True)
-        path = results / f"serving-{datetime.now(UTC).date().isoformat()}.json"
-        path.write_text(json.dumps(result, indent=1) + "\n")
+        path = report.write(result, results, today=datetime.now(UTC).date(), kind="serving")
+        print(f"written to {path}; `python -m bench.report` brings docs/performance.md up to date")
     print(json.dumps(result))
-
-
-def _table(result: dict[str, Any]) -> str:
-    lines = [f"{'figure':<88}{'measured':>12}{'goal':>12}"]
-    for key, (what, unit, goal) in GOALS.items():
-        lines.append(f"{what:<88}{report.number(result[key], unit):>12}{report.number(goal, unit):>12}")
-    return "\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -353,6 +337,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", type=int, default=GOAL_ROWS, help="rows that the figures call 1 M (%(default)s)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds to take medians of (default: %(default)s)")
     parser.add_argument("--publishes", type=int, default=PUBLISHES, help="publishes that are read through")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each rate that the API is offered")
     parser.add_argument("--only", default="", metavar="KEY,…", help="measure these figures alone")
     parser.add_argument("--results", type=Path, help="write the figures to this folder, whatever was measured")
     parser.add_argument("--folder", type=Path, help="where the temporary folder is made (default: the system's)")

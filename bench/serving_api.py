@@ -2,8 +2,9 @@
 
     python -m bench.serving_api [--rows 10000000] [--seconds 20] [--soak 900]
 
-A Postgres of its own, the rollup of usage for 2,000 tenants, the app under uvicorn with two workers, all on this
-machine and over loopback. Latency counts from when a request was due. Prints its figures as JSON, the last line.
+A Postgres of its own with the usage of 2,000 tenants, published as every rollup is, the app under uvicorn with two
+workers, all on this machine and over loopback. Latency counts from when a request was due. Prints its figures as
+JSON, the last line.
 """
 
 from __future__ import annotations
@@ -19,29 +20,27 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import httpx
 import jwt
 import psycopg
-import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from demo.postgres import EmbeddedPostgres, free_port
+from bench.rollups import Product, fill, new_product, server
+from demo.postgres import free_port
 from serving.tokens import mint_demo_token
-from settings import ROOT, Settings, load_settings
+from settings import ROOT, Settings
 
-TENANTS = 2_000
 OFFERED = 300
 CONNECTIONS = 32
 MOST_CONNECTIONS = 256
 PATHS = ("/v1/usage", "/v1/usage?grain=week", "/v1/freshness", "/v1/usage?from=2026-01-01&to=2026-03-01")
-USAGE = "tenant_analytics.rollup_tenant_usage_daily"
 
 
 class Asker:
@@ -61,10 +60,18 @@ class Asker:
             self.status[0] += 1  # nothing to ask with: the service lets everyone wait
             return
         try:
-            reader, writer = self._free.pop() if self._free else await self._connect()
-            path, token = self._rng.choice(PATHS), self._rng.choice(self._tokens)
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
-            head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1").lower()
+            while True:
+                reused = bool(self._free)
+                reader, writer = self._free.pop() if reused else await self._connect()
+                path, token = self._rng.choice(PATHS), self._rng.choice(self._tokens)
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+                try:
+                    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1").lower()
+                    break
+                except (ConnectionError, asyncio.IncompleteReadError):
+                    if not reused:  # else the server had closed it for idleness, and every client asks again
+                        raise
+                    self._open -= 1
             length = int(head.split("content-length: ")[1].split("\r\n")[0])
             await reader.readexactly(length)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, IndexError):
@@ -104,51 +111,7 @@ class Asker:
         }
 
 
-_TABLES = """
-create table tenant_analytics.publications (
-    version bigint primary key, run_id text not null, as_of timestamptz not null, published_at timestamptz not null);
-create table tenant_analytics.tenant_directory (tenant_id uuid primary key, tenant_name text, database text);
-create table tenant_analytics.rollup_tenant_usage_daily (
-    tenant_id uuid not null, day date not null, active_users bigint, active_users_7d bigint, active_users_28d bigint,
-    workflow_runs bigint, workflow_runs_failed bigint, tasks_completed bigint, comments bigint, api_requests bigint,
-    api_errors bigint, ai_requests bigint, ai_tokens bigint, ai_cost_usd numeric(18, 6), primary key (tenant_id, day));
-insert into tenant_analytics.publications values (1, 'bench', now(), now());
-"""
-_ISOLATED = """
-alter table {table} owner to tailrace_owner;
-alter table {table} enable row level security;
-alter table {table} force row level security;
-create policy tenant_isolation on {table} for select using ({visible});
-grant select on {table} to tailrace_reader;
-"""
-_CURRENT = "(select nullif(current_setting('app.current_tenant_id', true), '')::uuid)"
-
-
-def fill(postgres: EmbeddedPostgres, rows: int) -> list[str]:
-    """What is read, isolated as published tables are: ``rows`` of usage over the tenants, whose ids it returns."""
-    tenants = [str(uuid.UUID(int=number + 1, version=4)) for number in range(TENANTS)]
-    with postgres.connect("product") as admin:
-        admin.execute("create schema tenant_analytics authorization tailrace_owner")
-        admin.execute("grant usage on schema tenant_analytics to tailrace_reader")
-        admin.execute(_TABLES)
-        directory = "insert into tenant_analytics.tenant_directory select unnest(%s::uuid[]), 'A tenant', 'product'"
-        admin.execute(directory, [tenants])
-        admin.execute(
-            f"insert into {USAGE} select tenant, date '2026-03-31' - n, 1, 2, 3, n, 0, n, n, n, 0, n, n, n / 10.0 "  # noqa: S608
-            "from unnest(%s::uuid[]) as tenant, generate_series(0, %s - 1) as n",
-            [tenants, rows // TENANTS],
-        )
-        for table, visible in (
-            (USAGE, f"tenant_id = {_CURRENT}"),
-            ("tenant_analytics.tenant_directory", f"tenant_id = {_CURRENT}"),
-            ("tenant_analytics.publications", f"{_CURRENT} is not null"),
-        ):
-            admin.execute(_ISOLATED.format(table=table, visible=visible))
-        admin.execute("vacuum analyze")
-    return tenants
-
-
-def raw_sql(postgres: EmbeddedPostgres, tenants: list[str], count: int) -> dict[str, float]:
+def raw_sql(product: Product, tenants: list[str], count: int) -> dict[str, float]:
     """The API's own statements, one after the other on one connection, prepared: ms."""
     from serving.api.queries import FRESHNESS, Query
     from serving.api.queries import USAGE as BY_GRAIN
@@ -160,7 +123,7 @@ def raw_sql(postgres: EmbeddedPostgres, tenants: list[str], count: int) -> dict[
         (FRESHNESS, ()),
     ]
     asked.append((BY_GRAIN["day"], ("2026-01-01", "2026-03-01")))
-    with psycopg.RawCursor(psycopg.connect(postgres.dsn("product", role="tailrace_reader"))) as cursor:
+    with psycopg.RawCursor(product.connect("tailrace_reader")) as cursor:
         for _ in range(count):
             query, range_ = rng.choice(asked)
             tenant = rng.choice(tenants)
@@ -175,37 +138,26 @@ def raw_sql(postgres: EmbeddedPostgres, tenants: list[str], count: int) -> dict[
 def measure(*, rows: int, seconds: float, soak: float) -> dict[str, Any]:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        postgres = EmbeddedPostgres(home / "postgres", port=free_port())
-        postgres.start()
-        stack.callback(postgres.stop)
-        for role in ("tailrace_owner", "tailrace_publisher", "tailrace_reader"):
-            postgres.create_role(role, attributes="login")
-        postgres.create_database("product")
-        tenants = fill(postgres, rows)
-        config = home / "tailrace.yml"
-        port = free_port()
-        serving = {
-            "publisher_dsn": postgres.dsn("product", role="tailrace_publisher"),
-            "reader_dsn": postgres.dsn("product", role="tailrace_reader"),
-            "jwks": "{state_dir}/demo/jwks.json",
-        }
-        nowhere = {"url": "http://127.0.0.1:1", "api_key_env": "NONE"}
-        sources = {"postgres": {"dsn": "postgresql://nobody@127.0.0.1:1/none"}, "stripe": nowhere,
-                   "hubspot": {"url": "http://127.0.0.1:1", "token_env": "NONE"}}  # fmt: skip
-        config.write_text(
-            yaml.safe_dump({"region": "us", "state_dir": str(home / "state"), "sources": sources, "serving": serving})
-        )
-        settings = load_settings(config_path=config)
+        product = new_product(stack.enter_context(server(home)), home, "product")
+        with duckdb.connect(str(home / "warehouse.duckdb")) as warehouse:
+            fill(warehouse, rows)
+            product.publish(warehouse)
+            tenants = [row[0] for row in warehouse.execute("select tenant_id from marts.dim_tenants").fetchall()]
+        with product.server.connect(product.database) as admin:
+            admin.execute("vacuum analyze")
+        settings = product.settings
         tokens = _tokens(settings, tenants)
-        server = subprocess.Popen(
+        port = free_port()
+        api = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", "--factory", "serving.api:app", "--no-access-log", "--workers", "2",
              "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"],
-            env=os.environ | {"TAILRACE_CONFIG": str(config), "PYTHONPATH": str(ROOT)}, start_new_session=True,
+            env=os.environ | {"TAILRACE_CONFIG": str(settings.config_path), "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
         )  # fmt: skip
-        stack.callback(server.wait)
-        stack.callback(os.killpg, server.pid, signal.SIGTERM)
+        stack.callback(api.wait)
+        stack.callback(os.killpg, api.pid, signal.SIGTERM)
         _wait(port)
-        return asyncio.run(_measured(Asker(port, tokens), postgres, tenants, server.pid, seconds=seconds, soak=soak))
+        return asyncio.run(_measured(Asker(port, tokens), product, tenants, api.pid, seconds=seconds, soak=soak))
 
 
 def _tokens(settings: Settings, tenants: list[str]) -> list[str]:
@@ -219,27 +171,27 @@ def _tokens(settings: Settings, tenants: list[str]) -> list[str]:
 
 
 async def _measured(
-    asker: Asker, postgres: EmbeddedPostgres, tenants: list[str], pid: int, *, seconds: float, soak: float
+    asker: Asker, product: Product, tenants: list[str], pid: int, *, seconds: float, soak: float
 ) -> dict[str, Any]:
-    await asker.offer(100, 5)  # plans, caches, tokens
+    await asker.offer(100, min(5, seconds))  # plans, caches, tokens
     found: dict[str, Any] = {"machine": f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"}
-    found["raw_sql"] = raw_sql(postgres, tenants, 1000)
+    found["raw_sql"] = raw_sql(product, tenants, 1000)
     found["at_300"] = await asker.offer(OFFERED, seconds)
     found["steps"] = [await asker.offer(rate, seconds / 2) for rate in (600, 900, 1200, 1600, 2000)]
     if soak:
-        before = _held(postgres, pid)
+        before = _held(product, pid)
         parts = [await asker.offer(OFFERED, soak / 10) for _ in range(10)]
-        found["soak"] = {"before": before, "after": _held(postgres, pid), "p95_ms": [part["p95_ms"] for part in parts]}
+        found["soak"] = {"before": before, "after": _held(product, pid), "p95_ms": [part["p95_ms"] for part in parts]}
     found["api_p50_ms"], found["api_p95_ms"] = found["at_300"]["p50_ms"], found["at_300"]["p95_ms"]
     found["api_max_rps"] = max(step["answered_rps"] for step in (found["at_300"], *found["steps"]))
     return found
 
 
-def _held(postgres: EmbeddedPostgres, pid: int) -> dict[str, int]:
+def _held(product: Product, pid: int) -> dict[str, int]:
     """Memory of the server's processes in MB, and its connections."""
     group = [path for path in Path("/proc").glob("[0-9]*") if _group(path) == pid]
     pages = sum(int((path / "statm").read_text().split()[1]) for path in group)
-    with postgres.connect("product") as admin:
+    with product.server.connect(product.database) as admin:
         row = admin.execute("select count(*) from pg_stat_activity where usename = 'tailrace_reader'").fetchone()
     return {"memory_mb": pages * os.sysconf("SC_PAGE_SIZE") >> 20, "connections": row[0] if row else 0}
 

@@ -31,9 +31,7 @@ from settings import ROOT, load_settings
 from warehouse import open_warehouse
 
 RECORDS, ROUNDS, LARGE = 20_000, 3, 1_000_000
-GOAL_PER_SECOND, GOAL_MB = 2_000, 400
 SOURCES = ("stripe", "salesforce", "hubspot")
-KEYS = (*(f"{source}_records_per_s" for source in SOURCES), "peak_rss_mb_1m")
 BEGAN = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 CREDENTIALS = {
     "BENCH_STRIPE_KEY": "sk_test_bench",
@@ -64,18 +62,26 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as folder:
         runs = measure(Path(folder), sources, records=options.records, rounds=options.rounds)
         peaks = measure(Path(folder), sources, records=options.large, rounds=1) if options.large else {}
-    figures: dict[str, float | None] = dict.fromkeys(KEYS)
+    figures: dict[str, float | None] = dict.fromkeys(report.SOURCES_GOALS)
     for source, each in runs.items():
         figures[f"{source}_records_per_s"] = round(median(run["records"] / run["seconds"] for run in each))
-    if options.large == LARGE and peaks:
-        figures["peak_rss_mb_1m"] = round(max(run["rss_mb"] for each in peaks.values() for run in each))
-    print("")
-    for source, each in [*runs.items(), *peaks.items()]:
-        for run in each:
-            speed = f"{run['records'] / run['seconds']:>8,.0f} records/s"
-            print(f"{source:<12}{run['records']:>10,} records{run['seconds']:>8.1f} s{speed}{run['rss_mb']:>7.0f} MB")
-    print(f"goals: {GOAL_PER_SECOND:,} records/s of each source, {GOAL_MB} MB at {LARGE:,} records")
-    print(json.dumps({**figures, **conditions, "records": options.records, "rounds": options.rounds}))
+    held = {source: round(max(run["rss_mb"] for run in each)) for source, each in peaks.items()}
+    if options.large == LARGE and held:
+        figures["peak_rss_mb_1m"] = max(held.values())
+    result = {
+        **figures,
+        **conditions,
+        "records": options.records,
+        "rounds": options.rounds,
+        "large": options.large,
+        "seconds": {source: [round(run["seconds"], 2) for run in each] for source, each in runs.items()},
+        "peak_rss_mb": held,
+    }
+    print(report.plain_table(result, report.SOURCES_GOALS))
+    if all(figures.values()) and options.records == RECORDS:
+        path = report.write(result, report.RESULTS, today=datetime.now(UTC).date(), kind="sources")
+        print(f"written to {path}; `python -m bench.report` brings docs/performance.md up to date")
+    print(json.dumps(result))
 
 
 def measure(folder: Path, sources: list[str], *, records: int, rounds: int) -> dict[str, list[dict[str, Any]]]:

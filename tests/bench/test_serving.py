@@ -13,7 +13,6 @@ from bench import rollups, serving
 from bench.rollups import FEATURES, USAGE
 
 TENANTS, ROWS = 20, 600
-PUBLISHING = ("publish_vs_copy", "one_percent_over_full", "reader_p99_ratio", "mixed_versions", "rls_overhead")
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +35,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
 def test_one_run_gives_every_figure_and_writes_them_where_it_is_told(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    result = run(capsys, "--only", ",".join(PUBLISHING), "--results", str(tmp_path))
-    assert set(serving.GOALS) <= set(result)
-    assert all(result[key] > 0 for key in PUBLISHING if key != "mixed_versions")
+    result = run(capsys, "--seconds", "0.5", "--results", str(tmp_path))
+    assert all(result[key] > 0 for key in serving.GOALS if key != "mixed_versions")
     assert result["mixed_versions"] == 0
     assert result["seconds"]["publish"].keys() == {"copy", "full", "one percent"}
     [written] = tmp_path.glob("serving-*.json")

@@ -12,8 +12,6 @@ import pytest
 
 from tests.dbt_project.support import DbtProject
 
-pytestmark = pytest.mark.xdist_group("dbt")
-
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:

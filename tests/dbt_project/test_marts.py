@@ -25,8 +25,6 @@ from tests.dbt_project.support import PROJECT, DbtProject, Deployment, Row
 from tests.dbt_project.usage_oracle import START
 from tests.seeds import seeds
 
-pytestmark = pytest.mark.xdist_group("dbt")
-
 SEEDS = seeds(8)
 LANDED_AT = datetime(2026, 6, 1, tzinfo=UTC)
 TABLES = (
@@ -305,6 +303,7 @@ def test_incremental_builds_equal_a_full_refresh(deployment: Deployment) -> None
         assert _content(deployment, table) == incremental[table], table
 
 
+@pytest.mark.operations
 def test_input_in_order_and_once_gives_the_same_marts(
     tmp_path: Path,
     dbt: DbtProject,

@@ -128,6 +128,7 @@ company.live(given["days"] - company.days_lived)
 """
 
 
+@pytest.mark.operations
 def test_killed_anywhere_and_resumed_is_the_world_that_was_never_killed(world: World, tmp_path: Path) -> None:
     with _world(tmp_path) as other:
         given = {

@@ -166,7 +166,7 @@ def test_the_official_client_reads_a_bulk_job_page_by_page(org: Salesforce, simu
     soql = "SELECT Id, Account.Name, Account.Region__c, IsDeleted, SystemModstamp FROM Contact"
     for deleted, expected in ((False, made), (True, made | {gone})):
         ask = org.bulk2.Contact.query_all if deleted else org.bulk2.Contact.query
-        pages = list(ask(soql, max_records=3))
+        pages = list(ask(soql, max_records=3, wait=0))
         assert len(pages) == -(-len(expected) // 3)
         rows = [row for page in pages for row in csv.DictReader(io.StringIO(page))]
         assert {row["Id"] for row in rows} == expected

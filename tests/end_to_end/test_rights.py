@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -92,3 +93,34 @@ def test_an_offboarded_tenant_leaves_the_rollups_of_the_product_too(own: Deploym
     own.company.live(1)
     own.run()
     assert not any(str(row[0]) == tenant for rows in own.published().values() for row in rows)
+
+
+def test_a_rotation_re_keys_one_tenant_whole_and_changes_no_figure(own: Deployment) -> None:
+    people = "select tenant_id, user_key from marts.dim_users"
+    before, figures = own.analytics(people), _figures(own)
+    tenant = max({tenant for tenant, _ in before}, key=lambda each: sum(each == owner for owner, _ in before))
+    assert own.tailrace("policy", "rotate", tenant, "--yes").returncode == 0
+    assert own.analytics(people) == before, "readers keep what is published until the next run"
+    own.run()
+    after = own.analytics(people)
+    assert {row for row in after if row[0] != tenant} == {row for row in before if row[0] != tenant}
+    renewed = {key for owner, key in after if owner == tenant}
+    assert len(renewed) == len({key for owner, key in before if owner == tenant})
+    assert renewed.isdisjoint(key for _, key in before)
+    with own.warehouse() as connection:  # incremental, and of one key with the dimension
+        active = connection.execute(
+            "select distinct user_key from intermediate.int_user_activity_daily "
+            "where tenant_id = ? and user_key is not null",
+            [tenant],
+        ).fetchall()
+    assert active
+    assert {key for (key,) in active} <= renewed
+    assert _figures(own) == figures
+
+
+def _figures(deployment: Deployment) -> dict[str, list[tuple[Any, ...]]]:
+    """What is published but for who the users are."""
+    published = deployment.published()
+    for name in [name for name in published if name.endswith("rollup_tenant_users")]:
+        published[name] = sorted(((row[0], *row[2:]) for row in published[name]), key=repr)
+    return published

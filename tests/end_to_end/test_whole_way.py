@@ -166,37 +166,6 @@ def test_no_personal_value_is_in_any_byte_outside_raw(landed: tuple[Deployment, 
         assert leaked == 0, f"{leaked} personal values in {name}"
 
 
-def test_a_rotation_re_keys_one_tenant_whole_and_changes_no_figure(deployment: Deployment) -> None:
-    people = "select tenant_id, user_key from marts.dim_users"
-    before, figures = deployment.analytics(people), _figures(deployment)
-    tenant = max({tenant for tenant, _ in before}, key=lambda each: sum(each == owner for owner, _ in before))
-    assert deployment.tailrace("policy", "rotate", tenant, "--yes").returncode == 0
-    assert deployment.analytics(people) == before, "readers keep what is published until the next run"
-    deployment.run()
-    after = deployment.analytics(people)
-    assert {row for row in after if row[0] != tenant} == {row for row in before if row[0] != tenant}
-    renewed = {key for owner, key in after if owner == tenant}
-    assert len(renewed) == len({key for owner, key in before if owner == tenant})
-    assert renewed.isdisjoint(key for _, key in before)
-    with deployment.warehouse() as connection:  # incremental, and of one key with the dimension
-        active = connection.execute(
-            "select distinct user_key from intermediate.int_user_activity_daily "
-            "where tenant_id = ? and user_key is not null",
-            [tenant],
-        ).fetchall()
-    assert active
-    assert {key for (key,) in active} <= renewed
-    assert _figures(deployment) == figures
-
-
-def _figures(deployment: Deployment) -> dict[str, list[tuple[Any, ...]]]:
-    """What is published but for who the users are."""
-    published = deployment.published()
-    for name in [name for name in published if name.endswith("rollup_tenant_users")]:
-        published[name] = sorted(((row[0], *row[2:]) for row in published[name]), key=repr)
-    return published
-
-
 def _bytes_outside_raw(deployment: Deployment) -> Iterator[tuple[str, bytes]]:
     """Every file of the deployment but raw and vault; of DuckDB files also the values, which compression may hide."""
     home = deployment.settings.region_dir

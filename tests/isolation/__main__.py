@@ -91,7 +91,11 @@ def against_mutants(
             for world in worlds:
                 world.sound = False
                 stack.enter_context(each.broken(world))
-            attempts = [attempt for attempt in ATTEMPTS if attempt.channel in each.channels and attempt.name in held]
+            attempts = [
+                attempt
+                for attempt in ATTEMPTS
+                if attempt.channel in each.channels and attempt.name in held and attempt.name.startswith(each.only)
+            ]
             enough = len(attempts) if whole or each.whole else _ENOUGH
             caught[each.name] = []
             for attempt in attempts:

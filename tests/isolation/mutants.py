@@ -26,12 +26,16 @@ _TENANT = "nullif(current_setting('app.current_tenant_id', true), '')"
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """``channels``: which attempts are run against it; ``whole``: all of them, though few would catch it."""
+    """``channels``: which attempts are run against it; ``whole``: all of them, though few would catch it.
+
+    ``only``: what the names of those that are run begin with, where others would take for ever and could not tell.
+    """
 
     name: str
     channels: tuple[Channel, ...]
     broken: Callable[[World], AbstractContextManager[None]]
     whole: bool = False
+    only: str = ""
 
 
 MUTANTS: list[Mutant] = []
@@ -47,11 +51,13 @@ _WHOLE = {
 }
 
 
-def mutant(name: str, *channels: Channel) -> Callable[[Callable[[World], Iterator[None]]], Any]:
+def mutant(name: str, *channels: Channel, only: str = "") -> Callable[[Callable[[World], Iterator[None]]], Any]:
     """Register a generator function that breaks a world, yields, and mends it."""
 
     def register(broken: Callable[[World], Iterator[None]]) -> Callable[[World], Iterator[None]]:
-        MUTANTS.append(Mutant(name=name, channels=channels, broken=contextmanager(broken), whole=name in _WHOLE))
+        MUTANTS.append(
+            Mutant(name=name, channels=channels, broken=contextmanager(broken), whole=name in _WHOLE, only=only)
+        )
         return broken
 
     return register
@@ -110,7 +116,7 @@ def policy_by_pattern(world: World) -> Iterator[None]:
         yield
 
 
-@mutant("policy by a slow function", "sql")
+@mutant("policy by a slow function", "sql", only="time:")
 def slow_policy(world: World) -> Iterator[None]:
     run(
         world,

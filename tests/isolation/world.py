@@ -14,10 +14,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import duckdb
 import httpx
@@ -26,7 +24,7 @@ import uvicorn
 from psycopg import sql
 
 from demo.postgres import EmbeddedPostgres, free_port, unprivileged
-from serving.api import create_app, store
+from serving.api import create_app
 from serving.tokens import ensure_demo_keys, mint_demo_token
 from settings import Settings
 from tests.isolation.markers import WORD, Marked, identity, plain
@@ -150,9 +148,8 @@ def running(directory: Path, population: str, *, pooler: bool, api: bool) -> Ite
             world.door = stack.enter_context(serving(world.settings))
         if pooler and api and world.pooler is not None:
             dsn = world.pooler.dsn(product.shared, READER)
-            behind = world.settings.serving.model_copy(update={"reader_dsn": dsn})
             # PgBouncer before 1.21 loses statements that were prepared in another transaction.
-            stack.enter_context(patch.object(store, "Pool", partial(store.Pool, prepare=False)))
+            behind = world.settings.serving.model_copy(update={"reader_dsn": dsn, "prepared_statements": False})
             pooled_settings = world.settings.model_copy(update={"serving": behind})
             world.pooled_url = stack.enter_context(serving(pooled_settings)).url
             assert others[0].name in world.serve_other(pooled=True), "the API does not answer over the pooler"

@@ -18,6 +18,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return load_settings(region="us")
 
 
+@pytest.mark.operations
 def test_what_a_killed_dbt_left_half_written_is_never_read(settings: Settings) -> None:
     expected = json.loads(ensure_manifest(settings).read_text())["nodes"].keys()
     for artefact in ("manifest.json", "partial_parse.msgpack"):

@@ -16,8 +16,6 @@ from pii_policies.contracts import Column
 from pii_policies.contracts import _column as read_column
 from tests.pii_policies.support import Dbt
 
-pytestmark = pytest.mark.xdist_group("pii_policies")
-
 # Logical type, physical type, a raw value, and the staged one.
 HELD = {
     "a_time": ("string", "TIME", "'24:00:00'", "24:00:00"),

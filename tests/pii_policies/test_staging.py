@@ -21,8 +21,6 @@ from pii_policies.keys import ensure_keys_for_raw
 from pii_policies.treatments import pseudonymise
 from tests.pii_policies.support import Dbt
 
-pytestmark = pytest.mark.xdist_group("pii_policies")
-
 CONTRACTS = load_contracts()
 TABLES = list(CONTRACTS.tables())
 SPACE = UUID(int=7)

@@ -23,8 +23,6 @@ from pii_policies.redaction import redact
 from settings import ROOT
 from tests.pii_policies.support import Dbt
 
-pytestmark = pytest.mark.xdist_group("pii_policies")
-
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "pii_policies/vectors.json").read_text("utf-8"))
 del VECTORS["about"]
 
