@@ -108,9 +108,9 @@ def publish(
 
 
 def forget(settings: Settings, *, tenant: str) -> dict[str, int]:
-    """Drop every row that earlier versions had and the one that stands has not; the tenant's, by database.
+    """Drop every row that only earlier versions have, anybody's; how many of the tenant's, by database.
 
-    What is only left to drop by anybody's rows goes with them. Nothing, where ClickHouse is not configured.
+    Nothing, where ClickHouse is not configured.
     """
     section = settings.serving.clickhouse
     if section is None:

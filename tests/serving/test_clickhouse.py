@@ -27,7 +27,7 @@ pytest.importorskip("clickhouse_connect")
 pytest.importorskip("chdb")
 
 
-TELLING = ("clickhouse_mid_load", "clickhouse_before_commit", "clickhouse_mid_sweep")
+TELLING = ("clickhouse_before_commit", "clickhouse_mid_sweep")
 """The points that are tried in every run of the suite; ``make test-serving`` tries the others."""
 
 
@@ -220,6 +220,7 @@ def test_a_changed_contract_fills_new_tables_beside_those_that_are_read(world: W
             kept.total(first=days()[0], last=days()[-1])
 
 
+@pytest.mark.operations
 def test_killed_while_it_fills_the_tables_of_a_changed_contract_the_next_run_fills_them(world: World) -> None:
     before = world.in_warehouse()
     world.declare(order=["tenant_id", "minute", "day"])
