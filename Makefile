@@ -15,7 +15,7 @@ export GX_ANALYTICS_ENABLED := false
 
 DEMO_FLAGS = $(if $(TENANTS),--tenants $(TENANTS)) $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED)) $(if $(REGION),--region $(REGION))
 # Under the Elastic License 2.0: installed to be tested against, no part of the project.
-AIRBYTE_CONNECTORS = stripe==5.14.1
+AIRBYTE_CONNECTORS = stripe==5.14.1 hubspot==5.7.0 salesforce==2.10.3
 BENCH_FLAGS = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 .DEFAULT_GOAL := help

@@ -158,8 +158,11 @@ def explain(
     tenant: Annotated[str, typer.Option("--tenant", help="Id of the tenant.")],
     day: Annotated[str, typer.Option("--day", help="UTC day, as 2026-01-31.")],
     metric: Annotated[str, typer.Option("--metric", help="Column of the rollup or mart.")],
-    feature: Annotated[
-        str | None, typer.Option("--feature", help="Part of the product, where the rollup has a row for each.")
+    row: Annotated[
+        str | None,
+        typer.Option(
+            "--row", "--feature", help="Which one, of several: a feature, a model, a limit, a benchmark, a user_key."
+        ),
     ] = None,
     currency: Annotated[
         str | None, typer.Option("--currency", help="Currency, where the tenant has the figure in several.")
@@ -175,7 +178,7 @@ def explain(
         tenant=tenant,
         day=day,
         metric=metric,
-        feature=feature,
+        row=row,
         currency=currency,
         region=region,
         as_json=as_json,

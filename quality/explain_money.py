@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import duckdb
 
-from quality.explanation import Explanation
+from quality.explanation import Explanation, Row, the_figure
 from settings import TailraceError
 from warehouse import quote
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,7 @@ class _Cell:
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def figure(self, query: str, *parameters: object) -> Any:
-        found = self.connection.execute(query, parameters).fetchone()
-        return found[0] if found else None
+        return the_figure(self.connection, query, parameters)
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,8 @@ def explain_money(
         raise TailraceError(f"explain: {mart} has no row of this tenant on {day}: nothing that still stands happened")
     cell = _Cell(connection, tenant, currency or currencies[0], day, metric)
     stands = cell.figure(f"select sum({quote(metric)}) {where} and currency = ?", tenant, asked, cell.currency)
+    if stands is None:
+        raise TailraceError(f"explain: {mart} has no figure there: what it is of has no known price")
     rows = found.rows(cell)
     recounted = sum(row["counts_for"] for row in rows)
     rows = [row for row in rows if row["counts_for"] != 0]
@@ -125,12 +125,13 @@ def _items(cell: _Cell, day: date, basis: str) -> list[Row]:
 def _basis(cell: _Cell, column: str) -> str:
     """The figure of an item that a column of a mart is the sum of; ``mrr`` is what var mrr_basis says."""
     named = column.removesuffix("_end")
-    if named in (*_BASES, "mrr_paused"):
-        return named
-    return str(
-        cell.figure("select max(definition) from intermediate.int_published_figures where figure = 'mrr_end'")
-        or "mrr_net_forever"
-    )
+    return named if named in (*_BASES, "mrr_paused") else mrr_basis(cell.connection)
+
+
+def mrr_basis(connection: duckdb.DuckDBPyConnection) -> str:
+    """What var mrr_basis was when the marts were built: one of the figures of an item."""
+    query = "select max(definition) from intermediate.int_published_figures where figure = 'mrr_end'"
+    return str(the_figure(connection, query) or "mrr_net_forever")
 
 
 def _mrr_of_day(cell: _Cell) -> list[Row]:
@@ -147,19 +148,93 @@ def _mrr_moved(cell: _Cell) -> list[Row]:
 
 
 def _mrr_of_month(cell: _Cell) -> list[Row]:
-    first = cell.day.replace(day=1)
+    first, last = _month(cell)
     if cell.column == "mrr_start":
         return _items(cell, first - timedelta(days=1), _basis(cell, "mrr"))
+    return _items(cell, last, _basis(cell, cell.column))
+
+
+def _month(cell: _Cell) -> tuple[date, date]:
+    """The first day of the month and its last, or the reporting day."""
+    first = cell.day.replace(day=1)
     last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
-    stands_at = cell.figure("select reporting_day from intermediate.int_reporting_day")
-    return _items(cell, min(last, stands_at), _basis(cell, cell.column))
+    return first, min(last, cell.figure("select reporting_day from intermediate.int_reporting_day"))
+
+
+def _used(cell: _Cell) -> list[Row]:
+    """What meters told of each day, at the price of the day. A row of the mart is rounded once, so what falls to a day
+    is what the month is worth up to it, less what it was worth before.
+    """
+    days = cell.rows(
+        """
+        with priced as (
+            select
+                told.id as key, told.customer, told.meter, told.start_time as occurred_at,
+                told.day,
+                items.price_id, meters.formula, cast(told.aggregated_value as decimal(28, 6)) as quantity,
+                told._extracted_at as extracted_at,
+                rank() over (
+                    partition by items.subscription_id, told.meter, told.day order by items.valid_from desc
+                ) as place
+            from (
+                select *, cast(start_time at time zone 'UTC' as date) as day
+                from staging.stg_stripe__meter_event_summaries
+            ) as told
+            inner join intermediate.int_subscription_item_periods as items
+                on
+                    told.customer = items.customer_id
+                    and told.day >= cast(items.valid_from at time zone 'UTC' as date)
+                    and (told.day <= cast(items.valid_to at time zone 'UTC' as date) or items.valid_to is null)
+            inner join staging.stg_stripe__prices as prices
+                on items.price_id = prices.id and prices.recurring ->> 'meter' = told.meter
+            left join staging.stg_stripe__meters as meters on told.meter = meters.id
+            where not told.is_deleted and items.is_metered and items.is_counted
+        )
+        select
+            'meter_event_summaries' as "table", priced.key, priced.occurred_at,
+            priced.price_id as part, priced.quantity, coalesce(priced.formula, 'sum') as formula, worth.unit_price,
+            worth.customer_id || worth.price_id as of_row, null as lsn, priced.extracted_at
+        from priced
+        inner join marts.fct_usage_mrr_monthly as worth
+            on
+                priced.customer = worth.customer_id and priced.price_id = worth.price_id
+                and priced.meter = worth.meter
+                and cast(date_trunc('month', priced.day) as date) = worth.month
+        where priced.place = 1 and worth.tenant_id = ? and worth.currency = ? and worth.month = ?
+        order by of_row, priced.occurred_at, priced.key
+        """,
+        cell.day.replace(day=1),
+    )
+    so_far: dict[str, Decimal] = {}
+    names = ("table", "key", "occurred_at", "part", "lsn", "extracted_at")
+    rows = []
+    for row in days:
+        before = so_far.get(row["of_row"], Decimal(0))
+        now = row["quantity"] + (before if row["formula"] != "last" else 0)
+        so_far[row["of_row"]] = now
+        price = row["unit_price"] or Decimal(0)  # in tiers: of no known worth, as the cell is
+        counts_for = _to_four_places(now * price) - _to_four_places(before * price)
+        rows.append({**{name: row[name] for name in names}, "counts_for": counts_for})
+    return rows
+
+
+def _to_four_places(amount: Decimal) -> Decimal:
+    return amount.quantize(Decimal("0.0001"), ROUND_HALF_UP)
 
 
 # deferred revenue
 
 
-def _entries(cell: _Cell) -> list[Row]:
-    """Lines and credit notes, with what each counts for in the figure of the day."""
+def _entries_of_day(cell: _Cell) -> list[Row]:
+    return _entries(cell, cell.day, cell.day)
+
+
+def _entries_of_month(cell: _Cell) -> list[Row]:
+    return _entries(cell, *_month(cell))
+
+
+def _entries(cell: _Cell, first: date, last: date) -> list[Row]:
+    """Lines and credit notes, with what each counts for in the figure of the days from the first to the last."""
     entries = cell.rows(
         """
         select
@@ -173,24 +248,27 @@ def _entries(cell: _Cell) -> list[Row]:
         left join raw_stripe.credit_notes as notes on entries.document_id = notes.id
         where entries.tenant_id = ? and entries.currency = ? and entries.booked_on <= cast(? as date)
         """,
-        cell.day,
+        last,
     )
     names = ("table", "key", "occurred_at", "part", "lsn", "extracted_at")
-    return [{**{name: row[name] for name in names}, "counts_for": _counts_for(row, cell)} for row in entries]
+    return [
+        {**{name: row[name] for name in names}, "counts_for": _counts_for(row, cell.column, first, last)}
+        for row in entries
+    ]
 
 
-def _counts_for(entry: Row, cell: _Cell) -> int:
-    booked, amount, before = entry["booked_on"] == cell.day, int(entry["amount"]), cell.day - timedelta(days=1)
-    match cell.column:
+def _counts_for(entry: Row, column: str, first: date, last: date) -> int:
+    booked, amount, before = entry["booked_on"] >= first, int(entry["amount"]), first - timedelta(days=1)
+    match column:
         case "billed":
             return amount if booked and entry["kind"] == "billed" else 0
         case "credited":
             return -amount if booked and entry["kind"] != "billed" else 0
         case "recognised":
-            return _recognised(entry, cell.day) - _recognised(entry, before)
+            return _recognised(entry, last) - _recognised(entry, before)
         case "opening":
             return 0 if booked else amount - _recognised(entry, before)
-    return amount - _recognised(entry, cell.day)
+    return amount - _recognised(entry, last)
 
 
 def _recognised(entry: Row, day: date) -> int:
@@ -262,7 +340,9 @@ MARTS: Mapping[str, _Mart] = {
         _mrr_of_month,
         _PERIODS,
     ),
-    "fct_deferred_revenue_daily": _Mart("day", _FLOWS, _entries, _ENTRIES),
+    "fct_usage_mrr_monthly": _Mart("month", ("usage_mrr",), _used, "staging.stg_stripe__meter_event_summaries"),
+    "fct_deferred_revenue_daily": _Mart("day", _FLOWS, _entries_of_day, _ENTRIES),
+    "fct_deferred_revenue_monthly": _Mart("month", _FLOWS, _entries_of_month, _ENTRIES),
     "fct_ar_ageing": _Mart("day", ("amount",), _invoices, "marts.fct_invoices"),
     "fct_payments": _Mart("day", ("amount",), _payments, "intermediate.int_payments"),
 }

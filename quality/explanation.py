@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
+
+import duckdb
+
+Row = dict[str, Any]
+_SHOWN = ("table", "key", "occurred_at", "counts_for", "lsn", "extracted_at")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +29,39 @@ class Explanation:
     cell: Any
     recounted: Any
     steps: list[tuple[str, Any]] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
     @property
     def agrees(self) -> bool:
         return bool(self.cell == self.recounted)
+
+    @classmethod
+    def of_usage(
+        cls,
+        *,
+        table: str,
+        tenant: str,
+        day: date,
+        metric: str,
+        cell: Any,
+        recounted: Any,
+        steps: Sequence[tuple[str, Any]],
+        rows: Sequence[Row],
+    ) -> Explanation:
+        """Of rows of the product, which count whole and of which nothing else is told."""
+        return cls(
+            rollup=table,
+            tenant=tenant,
+            day=day,
+            metric=metric,
+            cell=cell,
+            recounted=recounted,
+            steps=list(steps),
+            rows=[{**{name: row[name] for name in _SHOWN}, "part": None} for row in rows],
+        )
+
+
+def the_figure(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object] = ()) -> Any:
+    """The first value of the first row; None where there is none."""
+    found = connection.execute(query, parameters).fetchone()
+    return found[0] if found else None

@@ -66,9 +66,12 @@
     error({{ message }})
 {%- endmacro %}
 
-{# Snowflake has no function that fails: the text that is no number is quoted in the error of the cast. #}
+{#
+    Snowflake has no function that fails: the text that is no number is quoted in the error of the cast. To one digit, so
+    that the branches beside it say what type the expression has; number(38, 0) leaves a decimal no room for its places.
+#}
 {% macro snowflake__raise_error(message) -%}
-    cast({{ message }} as number)
+    cast({{ message }} as number(1, 0))
 {%- endmacro %}
 
 

@@ -26,3 +26,12 @@
         true
     {%- endif -%}
 {%- endmacro %}
+
+
+{# Whether a model that is no incremental one is built in a build of everything anew, or for the first time. #}
+{% macro is_built_anew() -%}
+    {{ return(
+        flags.FULL_REFRESH
+        or adapter.get_relation(database=this.database, schema=this.schema, identifier=this.identifier) is none
+    ) }}
+{%- endmacro %}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.sandbox.exchange import Answer, Request
-from demo.sandbox.hubspot_objects import ASSOCIATIONS, KIND_OF, PIPELINES, PRIMARY, TYPES
+from demo.sandbox.hubspot_objects import ASSOCIATIONS, KIND_OF, PIPELINES, PRIMARY, TYPES, UNUSED
 from demo.sandbox.hubspot_store import HubSpotError, Record, Store, iso
 from demo.sandbox.store import Json, dumps
 
@@ -57,6 +57,12 @@ class HubSpotApi:
                     return self._pipelines(request, KIND_OF[kind], rest)
                 case ["crm", "v3", "properties", kind] if kind in KIND_OF:
                     return self._definitions(request, KIND_OF[kind])
+                case ["crm", "v3", "schemas"] if request.method == "GET":
+                    return Answer(200, dumps({"results": []}))  # no objects of the portal's own
+                case ["properties", "v2", kind, "properties"] if kind in KIND_OF and request.method == "GET":
+                    return Answer(200, dumps(self._defined(KIND_OF[kind])))
+                case ["properties", "v2", kind, "properties"] if kind in UNUSED and request.method == "GET":
+                    return Answer(200, dumps([_definition("hs_object_id", "number", own=False)]))
             raise _unknown()
         except HubSpotError as error:
             return Answer(error.status, error.body)
@@ -403,11 +409,12 @@ class HubSpotApi:
             return Answer(201, dumps(_definition(name, body["type"], own=True)))
         if request.method != "GET":
             raise _unknown()
+        return Answer(200, dumps({"results": self._defined(kind)}))
+
+    def _defined(self, kind: str) -> list[Json]:
         known = self._store.readable(kind)
         common = known.keys() - (self._store.types[kind].keys() - TYPES[kind].types.keys()) - {"tenant_id", "region"}
-        return Answer(
-            200, dumps({"results": [_definition(name, type_, own=name not in common) for name, type_ in known.items()]})
-        )
+        return [_definition(name, type_, own=name not in common) for name, type_ in known.items()]
 
     def _properties(self, kind: str, body: Json) -> Json:
         """What a request sets, as HubSpot stores it: texts; None unsets."""

@@ -111,6 +111,8 @@ TYPES = {
 }
 READ_ONLY = {"hs_merged_object_ids": "string"}
 """Besides the stamps and the id."""
+UNUSED = ("calls", "emails", "meetings", "notes", "tasks", "goal_targets", "leads", "deal_split", "form")
+"""Object types that every portal has, and of which this one has no records."""
 KIND_OF = {type_.singular: kind for kind, type_ in TYPES.items()} | {kind: kind for kind in TYPES}
 
 # (from, to) → (type of the primary association or None, of the plain one), as HubSpot defines them.

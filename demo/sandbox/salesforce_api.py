@@ -25,6 +25,8 @@ from demo.sandbox.store import Json, dumps
 SIMULATOR = "00Dsandbox!simulator"  # a session that never expires, for who lives in the org; it meets no fault
 PAGE, BULK_PAGE = 2_000, 50_000
 _JOBS = "jobs/query"
+_REAL = ".salesforce.com"
+"""Hosts by which the sandbox is asked for only where something in between ends TLS."""
 
 
 class SalesforceError(Exception):
@@ -97,6 +99,7 @@ class SalesforceApi:
         good = {
             "client_credentials": known,
             "password": known and bool(form.get("username")) and form.get("password", "").startswith("sandbox"),
+            "refresh_token": known and form.get("refresh_token", "").startswith("sandbox"),
             "urn:ietf:params:oauth:grant-type:jwt-bearer": form.get("assertion", "").count(".") == 2,
         }
         grant = form.get("grant_type", "")
@@ -110,7 +113,8 @@ class SalesforceApi:
         with self._store.transaction():
             number = int(self._store.meta("session") or 0) + 1
             self._store.set_meta("session", number)
-        host = f"http://{request.headers.get('host', '')}"
+        name = request.headers.get("host", "")
+        host = f"{'https' if name.endswith(_REAL) else 'http'}://{name}"
         body = {"access_token": f"00Dsandbox!{number}", "instance_url": host, "token_type": "Bearer", "scope": "api"}
         body |= {"id": f"{host}/id/00Dsandbox/005", "issued_at": str(self._store.now()), "signature": "sandbox"}
         return Answer(200, dumps(body))

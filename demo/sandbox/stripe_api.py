@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 from demo.sandbox import billing
 from demo.sandbox import stripe_money_api as money
 from demo.sandbox import stripe_objects as shapes
+from demo.sandbox import stripe_versions as versions
 from demo.sandbox.exchange import Answer, Request
 from demo.sandbox.store import Json, dumps
 from demo.sandbox.stripe_account import CARDS, CLOCK, Account, ItemChange
@@ -68,6 +69,7 @@ class StripeApi:
     ) -> None:
         self._account = Account(state, after_retries=after_retries)
         self._objects = self._account.objects
+        self._older: str | None = None
         self._retention = None if event_retention_days is None else event_retention_days * billing.DAY
         self._writes: dict[str, Callable[[list[str], Form], Json]] = {
             "POST customers": self._create_customer,
@@ -98,6 +100,7 @@ class StripeApi:
 
     def answer(self, request: Request) -> Answer:
         """One request; Stripe's error object for whatever is wrong with it."""
+        self._older = versions.older(request.headers.get("stripe-version"))
         try:
             _authorize(request)
             head, _, path = request.path.strip("/").partition("/")
@@ -141,7 +144,7 @@ class StripeApi:
         else:
             raise _unknown(request)
         form.done()
-        return _cut(dumps(self._expanded(json.loads(body), expand)) if expand else body)
+        return _cut(self._written(json.loads(body), expand) if expand or self._older else body)
 
     def _retrieve(self, kind: str, identifier: str) -> str:
         found = self._objects.body(kind, identifier)
@@ -177,9 +180,9 @@ class StripeApi:
             after=self._cursor(kind, "starting_after", after),
             before=self._cursor(kind, "ending_before", before),
         )
-        if expand:
+        if expand or self._older:
             answer = {"object": "list", "data": [json.loads(body) for body in page.bodies]}
-            return _cut(dumps(self._expanded(answer, expand) | {"has_more": page.more, "url": f"/v1/{stream}"}))
+            return _cut(self._written(answer | {"has_more": page.more, "url": f"/v1/{stream}"}, expand))
         # What is stored is what is answered: no need to parse a page to write it out again.
         more = "true" if page.more else "false"
         bodies = ",".join(map(_cut, page.bodies))
@@ -238,6 +241,16 @@ class StripeApi:
                 conditions.append((_EQUALS[column], [value]))
         return conditions
 
+    def _written(self, item: Json, expand: Sequence[Sequence[str]]) -> str:
+        """An object or a list as it is answered: in the terms of the request's version, with what it wants expanded."""
+        return dumps(self._expanded(self._shown(item), expand))
+
+    def _shown(self, item: Json) -> Json:
+        if self._older is None:
+            return item
+        shown: Json = versions.seen_by(self._older, item, self._objects.get)
+        return shown
+
     def _expanded(self, item: Json, paths: Sequence[Sequence[str]]) -> Json:
         for path in paths:
             if len(path) > _MAXIMUM_DEPTH + 1:
@@ -264,6 +277,8 @@ class StripeApi:
         found = self._objects.get(value) if isinstance(value, str) else value
         if not isinstance(found, dict):
             raise StripeError(f"This property cannot be expanded ({'.'.join(path)}).", param="expand")
+        if found is not value:
+            found = self._shown(found)
         return self._expand(found, rest) if rest else found
 
     def _embedded(self, members: Sequence[Json], form: Form, expand: Sequence[Sequence[str]], *, url: str) -> str:
@@ -279,7 +294,7 @@ class StripeApi:
         else:
             start = ids.index(after) + 1 if after is not None else 0
             page, more = members[start : start + limit], len(members) > start + limit
-        return dumps(self._expanded({"object": "list", "data": list(page), "has_more": more, "url": url}, expand))
+        return self._written({"object": "list", "data": list(page), "has_more": more, "url": url}, expand)
 
     # writes
 
@@ -308,7 +323,7 @@ class StripeApi:
                 form = Form.parse([*request.query, *pairs])
                 expand = [name.split(".") for name in form.texts("expand")]
                 try:
-                    status, body = 200, _cut(dumps(self._expanded(handler(path, form), expand)))
+                    status, body = 200, _cut(self._written(handler(path, form), expand))
                 except StripeError as error:
                     if not error.keep:
                         raise

@@ -1,7 +1,7 @@
 """What is particular to each of Airbyte's connectors: which streams it has, their cursors, how it shows deletes.
 
-Read off source-stripe 5.14.1, source-hubspot 5.7.0 and source-postgres as published; Salesforce's cursor and mark are
-its API's. A stream or field that a connector turns out not to have is refused by ``apply``, which asks the server.
+Read off source-stripe 5.14.1, source-hubspot 5.7.0, source-salesforce 2.10.3 and source-postgres as published. A stream
+or field that a connector turns out not to have is refused by ``apply``, which asks the server.
 """
 
 from __future__ import annotations
@@ -17,15 +17,20 @@ CDC_COLUMNS = ("_ab_cdc_lsn", "_ab_cdc_updated_at", "_ab_cdc_deleted_at")
 
 @dataclass(frozen=True, kw_only=True)
 class Connector:
-    """One connector. ``tables`` None: whatever the source has; ``marker`` None: it does not show deletes in the row."""
+    """One connector. ``tables`` None: whatever the source has; ``marker`` None: it does not show deletes in the row.
+
+    ``marked`` None: all tables have the marker but those that are ``unmarked``.
+    """
 
     source: str
     kind: str
     cursor: str
     tables: frozenset[str] | None = None
+    absent_tables: frozenset[str] = frozenset()
     cursors: Mapping[str, str] | None = None
     marker: str | None = None
     marked: frozenset[str] | None = None
+    unmarked: frozenset[str] = frozenset()
     absent_columns: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
     """``table.column`` that the connector gives as text, whatever the contract's type"""
@@ -36,7 +41,7 @@ class Connector:
         return self.cursor == CDC_CURSOR
 
     def lacks_table(self, table: str) -> bool:
-        return self.tables is not None and table not in self.tables
+        return table in self.absent_tables or (self.tables is not None and table not in self.tables)
 
     def lacks_column(self, table: str, column: str) -> bool:
         return f"{table}.{column}" in self.absent_columns
@@ -46,7 +51,8 @@ class Connector:
 
     def marker_of(self, table: str) -> str | None:
         """The boolean column that says that the source deleted the row."""
-        return self.marker if self.marked is None or table in self.marked else None
+        marked = table not in self.unmarked if self.marked is None else table in self.marked
+        return self.marker if marked else None
 
     def extra_columns(self, table: Table) -> tuple[str, ...]:
         """Columns that land beside the contract's own, because Airbyte's bookkeeping needs them."""
@@ -81,7 +87,16 @@ CONNECTORS: Mapping[str, Connector] = {
         cursors=dict.fromkeys(_STRIPE_CREATED, "created"),
         marker="is_deleted",
         marked=_STRIPE_DELETES,
-        absent_columns=frozenset({"subscriptions.discounts", "invoices.parent"}),
+        absent_columns=frozenset(
+            {  # it asks in the terms of API version 2022-11-15
+                "subscriptions.discounts",
+                "invoices.parent",
+                "promotion_codes.promotion",
+                "credit_notes.pre_payment_amount",
+                "credit_notes.post_payment_amount",
+                "credit_notes.refunds",
+            }
+        ),
         texts=frozenset({"coupons.redeem_by"}),
     ),
     "hubspot": Connector(
@@ -90,7 +105,15 @@ CONNECTORS: Mapping[str, Connector] = {
         cursor="updatedAt",
         tables=frozenset({"companies", "contacts", "deals", "tickets", "products", "line_items", "owners"}),
         marker="archived",
-        absent_columns=frozenset({"tickets.company_id", "line_items.company_id", "line_items.deal_id"}),
+        absent_columns=frozenset({"tickets.company_id", "line_items.company_id", "line_items.deal_id", "owners.type"}),
     ),
-    "salesforce": Connector(source="salesforce", kind="salesforce", cursor="SystemModstamp", marker="IsDeleted"),
+    "salesforce": Connector(
+        source="salesforce",
+        kind="salesforce",
+        cursor="SystemModstamp",
+        cursors={"OpportunityFieldHistory": "CreatedDate"},
+        absent_tables=frozenset({"RecordMerge"}),
+        marker="IsDeleted",
+        unmarked=frozenset({"User"}),
+    ),
 }

@@ -130,16 +130,21 @@ class HubSpotReading(Reading):
 
     def _land_read(self, stream: str, keys: Sequence[str], since: int) -> None:
         """Land records as they are now, and the stamp up to which the index was walked."""
+        keys = list(dict.fromkeys(keys))  # a stamp that fills a page shows that page twice
         chunks = [keys[start : start + SEARCHED] for start in range(0, len(keys), SEARCHED)]
-        read = Read()
-        for each in self.pool.map(partial(self.lists.read, stream), chunks):
-            read += each
-        self._take_all(stream, read)
-        skipped = sorted({*self.position["skipped"].get(stream, []), *(int(key) for key in read.broken)})
+        gone: list[str] = []
+        skipped = set(self.position["skipped"].get(stream, []))
+        for start in range(0, len(chunks), self.connector.parallelism):  # no more of them are held at once
+            for read in self.pool.map(partial(self.lists.read, stream), chunks[start:][: self.connector.parallelism]):
+                self._take_all(stream, read)
+                gone += read.gone
+                skipped |= {int(key) for key in read.broken}
+            if self.batch.size >= landing.BATCH:
+                self.land({})  # what is landed before its stamp is found to be known when it is found again
         progress: dict[str, Any] = {"since": self.position["since"] | {stream: since}}
         if skipped:
-            progress["skipped"] = self.position["skipped"] | {stream: skipped}
-        self.land(progress, then=lambda con: self._remove(con, stream, read.gone))
+            progress["skipped"] = self.position["skipped"] | {stream: sorted(skipped)}
+        self.land(progress, then=lambda con: self._remove(con, stream, gone))
 
     def _take_all(self, stream: str, read: Read) -> None:
         """Put records into the batch, and those whose place or ties changed with them."""

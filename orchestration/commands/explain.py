@@ -19,7 +19,7 @@ def run(
     tenant: str,
     day: str,
     metric: str,
-    feature: str | None,
+    row: str | None,
     currency: str | None,
     region: str | None,
     as_json: bool,
@@ -36,7 +36,7 @@ def run(
             tenant=tenant.lower(),
             day=parsed,
             metric=metric,
-            feature=feature,
+            row=row,
             currency=currency.lower() if currency else None,
         )
     if as_json:
@@ -48,10 +48,10 @@ def run(
         ["table", "key", "part", "at", "counts for", "lsn", "landed at"],
         [
             (
-                *(row["table"], row["key"], row["part"], row["occurred_at"]),
-                *(str(row["counts_for"]), row["lsn"], row["extracted_at"]),
+                *(each["table"], each["key"], each["part"], each["occurred_at"]),
+                *(str(each["counts_for"]), each["lsn"], each["extracted_at"]),
             )
-            for row in found.rows[:ROWS_SHOWN]
+            for each in found.rows[:ROWS_SHOWN]
         ],
     )
     if len(found.rows) > ROWS_SHOWN:

@@ -1,4 +1,8 @@
-"""An intercepting proxy: what a client sends to one https host goes to a local server instead, byte for byte."""
+"""An intercepting proxy: what a client sends to one https host goes to a local server instead, byte for byte.
+
+Of what comes back the name ``Content-Type`` alone is written as the real ones write it: the connectors' library looks
+for it in lower case, finds it only if a server writes it so, and fails then.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +83,10 @@ def _pump(client: ssl.SSLSocket, server: socket.socket) -> None:
             some = one.recv(65536)
             if not some:
                 return
-            (server if one is client else client).sendall(some)
+            if one is client:
+                server.sendall(some)
+            else:
+                client.sendall(some.replace(b"\r\ncontent-type: ", b"\r\nContent-Type: "))
 
 
 def _certificate(host: str, home: Path) -> tuple[ssl.SSLContext, Path]:

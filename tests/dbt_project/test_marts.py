@@ -6,27 +6,31 @@ import csv
 import itertools
 import json
 import random
-import uuid
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from quality.explain import explain
+from quality.explain_company import COMPANY
+from quality.explain_company import METRICS as OF_COMPANY
 from quality.explain_money import MARTS as MONEY
+from quality.explain_periods import PERIODS
+from quality.explain_usage import TABLES as DAYS
+from quality.explanation import Explanation
 from settings import TailraceError
 from tests.dbt_project import money_oracle, mrr_oracle, usage_oracle
+from tests.dbt_project.landings import LANDED_AT, ROUNDS, Landings, stripe_events, tenant_of
 from tests.dbt_project.money_oracle import Books
 from tests.dbt_project.mrr_oracle import History, Movement
-from tests.dbt_project.support import PROJECT, DbtProject, Deployment, Row
-from tests.dbt_project.usage_oracle import START
+from tests.dbt_project.support import PROJECT, DbtProject, Deployment
+from tests.dbt_project.usage_oracle import FEATURES, START
 from tests.seeds import seeds
 
 SEEDS = seeds(8)
-LANDED_AT = datetime(2026, 6, 1, tzinfo=UTC)
 TABLES = (
     "intermediate.int_user_activity_daily where events > 0",
     "intermediate.int_feature_activity_daily where events > 0",
@@ -52,7 +56,11 @@ TABLES = (
     "marts.fct_disputes",
     "marts.fct_credit_notes",
     "marts.fct_ar_ageing",
+    "marts.fct_entitlement_usage_monthly",
+    "marts.fct_peer_benchmarks_monthly",
     "rollups.rollup_tenant_usage_daily",
+    "rollups.rollup_tenant_entitlements_monthly",
+    "rollups.rollup_tenant_benchmarks_monthly",
     "rollups.rollup_tenant_feature_adoption_daily",
     "rollups.rollup_tenant_ai_daily",
     "rollups.rollup_tenant_users",
@@ -60,48 +68,32 @@ TABLES = (
 
 
 @pytest.fixture(scope="module")
-def product() -> usage_oracle.Product:
-    return usage_oracle.Product(seed=1)
+def landings() -> Landings:
+    return Landings(seeds=SEEDS)
 
 
 @pytest.fixture(scope="module")
-def histories() -> list[History]:
-    return [mrr_oracle.random_history(seed, customers=25) for seed in SEEDS]
+def product(landings: Landings) -> usage_oracle.Product:
+    return landings.product
 
 
 @pytest.fixture(scope="module")
-def books(histories: list[History]) -> Books:
-    return money_oracle.random_books(3, sorted({event["object"]["customer"] for event in histories[0].events}))
+def histories(landings: Landings) -> list[History]:
+    return landings.histories
 
 
 @pytest.fixture(scope="module")
-def deployment(
-    tmp_path_factory: pytest.TempPathFactory,
-    dbt: DbtProject,
-    product: usage_oracle.Product,
-    histories: list[History],
-    books: Books,
-) -> Deployment:
-    """Three landings and a build after each: late events, duplicates, updates, deletes, a day that vanishes whole."""
+def books(landings: Landings) -> Books:
+    return landings.books
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory, dbt: DbtProject, landings: Landings) -> Deployment:
+    """A build after each round of landing; data tests look once, at the end of the incremental builds."""
     deployment = Deployment(tmp_path_factory.mktemp("deployment"), dbt)
-    _land_directory(deployment, product, histories)
-    events = _stripe_events(histories)
-    # Day 0 is landed first and deleted whole for one tenant; nothing that comes later falls on it.
-    again = list({row["id"]: row for row in events[3::4] + events[::5]}.values())
-    landings = ((range(0, 10), events[::2]), (range(3, 45), events[1::4]), (range(1, 45), again))
-    for number, (days, stripe_events) in enumerate(landings):
-        at = LANDED_AT + timedelta(days=number)
-        product.live(days, events=500)
-        if number == 1:
-            product.delete_day(min(product.tenants), START.date())
-        for table, rows in product.batches():
-            deployment.land("app", table, rows, at=at)
-        deployment.land("stripe", "events", stripe_events, at=at)
-        # Payments land before the invoices that they pay, lines before or after theirs.
-        for place, table in enumerate(sorted(books.tables)):
-            deployment.land("stripe", table, books.tables[table][(number + place) % 3 :: 3], at=at)
-        last = number == len(landings) - 1
-        # Data tests look once, at the end of the incremental builds.
+    for number in range(ROUNDS):
+        landings.land(deployment, number)
+        last = number == ROUNDS - 1
         deployment.build("--fail-fast", *([] if last else ["--exclude-resource-type", "test"]))
     return deployment
 
@@ -170,26 +162,7 @@ def test_customers_without_a_tenant_are_shown_as_unattributed(deployment: Deploy
         deployment.query("select distinct customer_id, tenant_id = 'unattributed' from marts.fct_mrr_movements")
     )
     assert set(attributed.values()) == {True, False}
-    assert attributed == {customer: _tenant_of(customer) is None for customer in attributed}
-
-
-def test_every_figure_of_usage_explains_itself_down_to_the_landed_rows(
-    deployment: Deployment, product: usage_oracle.Product
-) -> None:
-    rng = random.Random(2)
-    used = product.used()
-    metrics = deployment.query(
-        "select column_name from information_schema.columns where table_name = 'rollup_tenant_usage_daily' "
-        "and column_name not in ('tenant_id', 'day')"
-    )
-    with deployment.connect() as connection:
-        for (metric,), (tenant, day) in itertools.product(metrics, rng.sample(sorted(used), 5)):
-            found = explain(connection, rollup="rollup_tenant_usage_daily", tenant=tenant, day=day, metric=metric)
-            assert found.agrees, (metric, tenant, day, found.cell, found.recounted)
-            assert {figure for _, figure in found.steps} == {found.cell}, metric
-            assert all(row["extracted_at"] >= LANDED_AT and "user" not in row for row in found.rows)
-            if metric == "api_requests":
-                assert len(found.rows) == sum(each.feature == "api" for each in used[tenant, day])
+    assert attributed == {customer: tenant_of(customer) is None for customer in attributed}
 
 
 @pytest.mark.parametrize("mart", sorted(MONEY))
@@ -205,30 +178,82 @@ def test_every_figure_of_money_explains_itself_down_to_the_landed_records(deploy
             found = explain(connection, rollup=mart, tenant=tenant, day=day, metric=metric, currency=currency)
             assert found.agrees, (metric, tenant, day, currency, found.cell, found.recounted)
             assert sum(row["counts_for"] for row in found.rows) == found.cell
-            assert all(row["extracted_at"] >= LANDED_AT for row in found.rows)
-            for row in found.rows:
-                key = row["key"].removesuffix("/won")
-                query = f"select count(*) from raw_stripe.{row['table']} where id = ?"  # noqa: S608
-                assert connection.execute(query, [key]).fetchall() == [(1,)], row
-                tables.add(row["table"])
+            assert_landed(connection, found)
+            tables |= {row["table"] for row in found.rows}
         assert tables, "some figures are made of something"
 
 
-@pytest.mark.parametrize(
-    ("mart", "metric"),
-    [
-        *(("fct_usage_daily", metric) for metric in ("active_users", "workflow_runs", "api_errors", "ai_cost_usd")),
-        *(("fct_engagement_daily", metric) for metric in ("active_users", "active_users_7d", "active_users_28d")),
-        *(("fct_ai_usage_daily", metric) for metric in ("requests", "prompt_tokens", "completion_tokens", "cost_usd")),
-    ],
-)
-def test_every_headline_figure_of_usage_explains_itself(deployment: Deployment, mart: str, metric: str) -> None:
-    cells = deployment.query(f"select distinct tenant_id, day from marts.{mart} order by all")  # noqa: S608
+@pytest.mark.parametrize("table", sorted(DAYS))
+def test_every_figure_of_a_day_explains_itself_down_to_the_landed_rows(
+    deployment: Deployment, product: usage_oracle.Product, table: str
+) -> None:
+    used = product.used()
+    key = DAYS[table].row
+    where = f"{DAYS[table].schema}.{table}"
+    cells = deployment.query(f"select distinct tenant_id, day, {key or 'null'} from {where} order by all")  # noqa: S608
     with deployment.connect() as connection:
-        for tenant, day in random.Random(5).sample(cells, 4):
-            found = explain(connection, rollup=mart, tenant=tenant, day=day, metric=metric)
-            assert found.agrees, (tenant, day, found.cell, found.recounted)
-            assert {figure for _, figure in found.steps} == {found.cell}
+        for metric in DAYS[table].measures:
+            for tenant, day, row in random.Random(5).sample(cells, 4):
+                found = explain(connection, rollup=table, tenant=tenant, day=day, metric=metric, row=row)
+                assert found.agrees, (metric, tenant, day, row, found.cell, found.recounted)
+                assert {figure for _, figure in found.steps} == {found.cell}, (metric, found.steps)
+                assert_landed(connection, found)
+                if metric == "api_requests":
+                    assert len(found.rows) == sum(each.feature == "api" for each in used[tenant, day])
+
+
+def test_a_day_of_all_models_is_the_sum_of_its_models(deployment: Deployment) -> None:
+    tenant, day, requests = deployment.query(
+        "select tenant_id, day, sum(requests) from rollups.rollup_tenant_ai_daily "
+        "group by all having count(*) = 2 order by all limit 1"
+    )[0]
+    with deployment.connect() as connection:
+        found = explain(connection, rollup="rollup_tenant_ai_daily", tenant=tenant, day=day, metric="requests")
+    assert (found.cell, found.recounted, len(found.rows)) == (requests, requests, requests)
+
+
+@pytest.mark.parametrize("table", sorted(PERIODS))
+def test_every_figure_of_a_month_or_a_user_explains_itself_down_to_the_landed_rows(
+    deployment: Deployment, table: str
+) -> None:
+    asked, rng = PERIODS[table], random.Random(6)
+    time = "month" if asked.monthly else "(select reporting_day from intermediate.int_reporting_day)"
+    with deployment.connect() as connection:
+        for metric in asked.metrics:
+            cells = connection.execute(
+                f"select tenant_id, {time}, {asked.key} from {asked.schema}.{table} "  # noqa: S608
+                f"where {metric} is not null order by all"
+            ).fetchall()
+            assert not asked.of or {row for _, _, row in cells} == (
+                {"ai_tokens"} if metric == "used_usd" else {*asked.of}
+            )
+            for tenant, day, row in rng.sample(cells, min(25, len(cells))):
+                found = explain(connection, rollup=table, tenant=tenant, day=day, metric=metric, row=row)
+                assert found.agrees, (metric, tenant, day, row, found.cell, found.recounted)
+                assert {figure for _, figure in found.steps} == {found.cell}, (metric, found.steps)
+                assert_landed(connection, found)
+
+
+@pytest.mark.parametrize("metric", OF_COMPANY)
+def test_every_headline_figure_of_the_company_explains_itself_down_to_events(
+    deployment: Deployment, metric: str
+) -> None:
+    months = deployment.query(f"select month from marts.{COMPANY} order by 1")  # noqa: S608
+    cells = []
+    with deployment.connect() as connection:
+        for (month,) in months:
+            found = explain(connection, rollup=COMPANY, tenant="all", day=month, metric=metric)
+            assert found.agrees, (metric, month, found.cell, found.recounted)
+            assert sum(row["counts_for"] for row in found.rows) == found.cell
+            assert {figure for _, figure in found.steps} == {found.cell}, (metric, found.steps)
+            assert_landed(connection, found)
+            cells.append(found.cell)
+    assert any(cells), "in some month it is not zero"
+
+
+def test_every_rollup_can_be_explained(deployment: Deployment) -> None:
+    rollups = deployment.query("select table_name from information_schema.tables where table_schema = 'rollups'")
+    assert {name for (name,) in rollups} <= {*DAYS, *PERIODS}
 
 
 def test_money_in_two_currencies_is_explained_in_one(deployment: Deployment) -> None:
@@ -251,8 +276,16 @@ def test_a_figure_that_cannot_be_explained_is_refused_by_name(deployment: Deploy
             explain(connection, rollup="rollup_x", tenant="t", day=day, metric="events")
         with pytest.raises(TailraceError, match="no metric users"):
             explain(connection, rollup="rollup_tenant_usage_daily", tenant="t", day=day, metric="users")
-        with pytest.raises(TailraceError, match="give --feature"):
+        with pytest.raises(TailraceError, match="give --row, one of workflows"):
             explain(connection, rollup="rollup_tenant_feature_adoption_daily", tenant="t", day=day, metric="events")
+        with pytest.raises(TailraceError, match="give --row, one of seats"):
+            explain(connection, rollup="rollup_tenant_entitlements_monthly", tenant="t", day=day, metric="used")
+        with pytest.raises(TailraceError, match="stand at"):
+            explain(connection, rollup="rollup_tenant_users", tenant="t", day=day, metric="events_28d", row="u")
+        with pytest.raises(TailraceError, match="give --tenant all"):
+            explain(connection, rollup=COMPANY, tenant="t", day=day, metric="mrr_end")
+        with pytest.raises(TailraceError, match="no metric quick_ratio"):
+            explain(connection, rollup=COMPANY, tenant="all", day=day, metric="quick_ratio")
         with pytest.raises(TailraceError, match="no row of this tenant"):
             explain(connection, rollup="rollup_tenant_usage_daily", tenant="t", day=day, metric="comments")
 
@@ -275,6 +308,38 @@ def test_a_break_between_layers_is_a_row_with_both_sides_and_stops_the_build(dep
         ("usage: mart to rollup", tenant, "comments", total + 1, total),
         ("usage: staging to mart", tenant, "comments", total, total + 1),
     ]
+
+
+@pytest.mark.operations
+def test_a_break_of_long_ago_is_found_when_all_of_history_is_compared(deployment: Deployment) -> None:
+    """The daily comparison looks at one month of long ago at most; the whole one at every month, however asked."""
+    measures = {date(2026, 1, 1): ("comments", "comments"), date(2026, 2, 1): ("workflow_runs", "workflows")}
+    first = "select min(tenant_id), day from marts.fct_usage_daily where day >= ? group by day order by day limit 1"
+    broken = [(measure, subject, *deployment.query(first, month)[0]) for month, (measure, subject) in measures.items()]
+    add = "update marts.fct_usage_daily set {0} = {0} + ? where tenant_id = ? and day = ?"
+    for measure, _, *key in broken:
+        deployment.query(add.format(measure), 1, *key)
+    found, scopes = [], []
+    for all_of_it, option in ((False, ()), (True, ()), (False, ("--full-refresh",))):
+        given = json.dumps({"reporting_day": "2026-06-15", "reconcile_all_usage": all_of_it})
+        _run(deployment, "int_reporting_day", "rec_totals", "--vars", given, *option)
+        usage = "from reconciliation.rec_totals where starts_with(comparison, 'usage: ')"
+        breaks = f"select comparison, tenant_id, subject, difference {usage} and is_break"
+        found.append(set(deployment.query(breaks)))
+        scopes.append(deployment.query(f"select distinct is_of_all_history {usage}"))
+    for measure, _, *key in broken:
+        deployment.query(add.format(measure), -1, *key)
+    _run(deployment, "int_reporting_day", "rec_totals")
+    expected = {
+        (comparison, tenant, subject, difference)
+        for _, subject, tenant, _ in broken
+        for comparison, difference in (("usage: staging to mart", 1), ("usage: mart to rollup", -1))
+    }
+    daily, *all_of_history = found
+    assert daily < expected
+    assert len({subject for _, _, subject, _ in daily}) <= 1
+    assert all_of_history == [expected, expected]
+    assert scopes == [[(False,)], [(True,)], [(True,)]]
 
 
 def test_every_change_of_a_closed_month_is_a_restatement(deployment: Deployment) -> None:
@@ -305,22 +370,11 @@ def test_incremental_builds_equal_a_full_refresh(deployment: Deployment) -> None
 
 @pytest.mark.operations
 def test_input_in_order_and_once_gives_the_same_marts(
-    tmp_path: Path,
-    dbt: DbtProject,
-    deployment: Deployment,
-    product: usage_oracle.Product,
-    histories: list[History],
-    books: Books,
+    tmp_path: Path, dbt: DbtProject, deployment: Deployment, landings: Landings
 ) -> None:
     """The other deployment had it late, twice and out of order. When a row was extracted may differ, and is told."""
     ordered = Deployment(tmp_path, dbt)
-    _land_directory(ordered, product, histories)
-    at = LANDED_AT + timedelta(days=9)
-    for table, rows in product.rows.items():
-        ordered.land("app", table, [row for row in rows.values() if not row["_deleted"]], at=at)
-    ordered.land("stripe", "events", sorted(_stripe_events(histories), key=lambda row: str(row["created"])), at=at)
-    for table, stripe_rows in books.tables.items():
-        ordered.land("stripe", table, stripe_rows, at=at)
+    landings.land_in_order(ordered)
     ordered.build("--exclude-resource-type", "test")
     for table in TABLES:
         if not table.startswith("intermediate.") and table != "marts.dim_users":
@@ -413,10 +467,26 @@ def test_an_unknown_billing_interval_fails_the_build(tmp_path: Path, dbt: DbtPro
     )
     event = {"id": "evt_1", "type": "customer.subscription.created", "created": 0}
     history.events.append({**event, "object": subscription.as_stripe_shows_it()})
-    deployment.land("stripe", "events", _stripe_events([history]), at=LANDED_AT)
+    deployment.land("stripe", "events", stripe_events([history]), at=LANDED_AT)
     done = dbt.run("run", "--select", "+int_subscription_states", environment=deployment.paths)
     assert done.returncode == 1
     assert "unknown billing interval: fortnight" in done.stdout
+
+
+def _run(deployment: Deployment, *arguments: str) -> None:
+    done = deployment.dbt.run("run", "--select", *arguments, environment=deployment.paths)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def assert_landed(connection: duckdb.DuckDBPyConnection, found: Explanation) -> None:
+    """Each row is one that landed, and nothing is told of it but where it is, when it was, and what it counts for."""
+    told = {"table", "key", "occurred_at", "part", "counts_for", "lsn", "extracted_at"}
+    for row in found.rows:
+        assert set(row) == told
+        assert row["extracted_at"] >= LANDED_AT
+        schema = "raw_app" if row["table"] in {*FEATURES, "entitlements"} else "raw_stripe"
+        query = f"select count(*) from {schema}.{row['table']} where cast(id as varchar) = ?"  # noqa: S608
+        assert connection.execute(query, [row["key"].removesuffix("/won")]).fetchall() == [(1,)], row
 
 
 def _cents(amount: Decimal) -> Decimal:
@@ -456,58 +526,3 @@ def _same(found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> None
     assert len(answers) == len(found) == len(expected) > 0
     for row in expected:
         assert answers[row[:key]] == [close_to(figure) for figure in row[key:]], row[:key]
-
-
-def _tenant_of(customer: str) -> str | None:
-    """Every third customer names no tenant."""
-    number = int(customer.rsplit("_", 1)[1])
-    return str(uuid.UUID(int=number, version=4)) if number % 3 else None
-
-
-def _land_directory(deployment: Deployment, product: usage_oracle.Product, histories: list[History]) -> None:
-    customers = sorted({event["object"]["customer"] for history in histories for event in history.events})
-    tenants = sorted({*product.tenants, *filter(None, map(_tenant_of, customers))})
-    deployment.land("app", "tenants", [_tenant(tenant) for tenant in tenants], at=LANDED_AT)
-    users = [(tenant, user) for tenant, users in product.users.items() for user in users]
-    deployment.land("app", "users", [{"tenant_id": t, "id": u, "role": "member"} for t, u in users], at=LANDED_AT)
-    named = [{"id": each, "metadata": json.dumps({"tenant_id": _tenant_of(each)})} for each in customers]
-    deployment.land("stripe", "customers", named, at=LANDED_AT)
-    coupons = [coupon for history in histories for coupon in history.coupons.values()]
-    deployment.land("stripe", "coupons", coupons, at=LANDED_AT)
-    discounts = [_discount(*pair) for history in histories for pair in sorted(history.discounts.items())]
-    # Half of the discounts are known from their object, half from their event.
-    deployment.land("stripe", "discounts", [_object_row(each) for each in discounts[::2]], at=LANDED_AT)
-    deployment.land("stripe", "events", [_discount_event(each) for each in discounts[1::2]], at=LANDED_AT)
-
-
-def _tenant(tenant: str) -> Row:
-    return {"id": tenant, "name": f"Tenant {tenant[:4]}", "slug": tenant[:4], "tier": "pool", "region": "us"}
-
-
-def _discount(discount: str, coupon: str) -> dict[str, object]:
-    return {"id": discount, "object": "discount", "source": {"type": "coupon", "coupon": coupon}}
-
-
-def _object_row(discount: dict[str, object]) -> Row:
-    return {"id": discount["id"], "source": json.dumps(discount["source"])}
-
-
-def _discount_event(discount: dict[str, object]) -> Row:
-    return {
-        "id": f"evt_{discount['id']}",
-        "type": "customer.discount.created",
-        "created": int(LANDED_AT.timestamp()),
-        "data": json.dumps({"object": discount}),
-    }
-
-
-def _stripe_events(histories: list[History]) -> list[Row]:
-    """Events as they land, in an order that has nothing to do with when they happened."""
-    rows: Iterator[Row] = (
-        {**{key: event[key] for key in ("id", "type", "created")}, "data": json.dumps({"object": event["object"]})}
-        for history in histories
-        for event in history.events
-    )
-    landed = list(rows)
-    random.Random(0).shuffle(landed)
-    return landed

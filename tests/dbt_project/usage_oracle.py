@@ -44,7 +44,8 @@ class Product:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
-        self.tenants = [self._id() for _ in range(4)]
+        # Enough for each to have a crowd of peers.
+        self.tenants = [self._id() for _ in range(12)]
         self.users = {tenant: [self._id() for _ in range(12)] for tenant in self.tenants}
 
     def live(self, days: range, events: int) -> None:
@@ -102,6 +103,7 @@ class Product:
                 row |= {"user_id": nobody_at_times, "status_code": self.rng.choice([200, 404, 500]), "occurred_at": at}
             case "ai_requests":
                 tokens = {"prompt_tokens": self.rng.randrange(4_000), "completion_tokens": self.rng.randrange(900)}
+                row |= {"model": self.rng.choice(["large", "small"])}
                 row |= {"user_id": user, **tokens, "cost_usd": Decimal(self.rng.randrange(10**6)).scaleb(-6)}
                 row |= {"occurred_at": at}
         self.rows[table][row["id"]] = row

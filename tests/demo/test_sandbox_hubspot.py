@@ -338,3 +338,15 @@ def test_a_property_of_the_portals_own_can_be_set_after_it_was_made(hubspot: Hub
         each["name"]: each["hubspotDefined"] for each in hubspot.call("GET", "/crm/v3/properties/companies")["results"]
     }
     assert (defined["colour"], defined["name"], defined["hs_merged_object_ids"]) == (False, True, True)
+
+
+def test_the_older_address_of_properties_tells_the_same(hubspot: HubSpot) -> None:
+    """Airbyte's connector asks there, for every object type that a portal has."""
+    for kind in KINDS:
+        assert (
+            hubspot.http.get(f"/properties/v2/{kind}/properties").json()
+            == (hubspot.call("GET", f"/crm/v3/properties/{kind}")["results"])
+        )
+    assert [each["name"] for each in hubspot.http.get("/properties/v2/calls/properties").json()] == ["hs_object_id"]
+    hubspot.call("GET", "/properties/v2/nothing/properties", status=404)
+    assert hubspot.call("GET", "/crm/v3/schemas") == {"results": []}

@@ -255,3 +255,18 @@ def test_a_stranger_is_not_let_in(running: Running) -> None:
         Salesforce(consumer_key="sandbox", consumer_secret="guess", domain="acme.my", session=session)
     assert httpx.get(f"{running.url}/services/data/v62.0/limits").status_code == 401
     assert httpx.post(f"{running.url}/sandbox/purge", json={}).status_code == 401
+
+
+def test_a_refresh_token_gives_a_session_at_the_address_that_was_asked(running: Running) -> None:
+    grant = {"grant_type": "refresh_token", "client_id": "sandbox", "client_secret": "sandbox"}
+    where = f"{running.url}/services/oauth2/token"
+    made = httpx.post(where, data=grant | {"refresh_token": "sandbox"}).json()
+    assert made["instance_url"] == running.url
+    headers = {"authorization": f"Bearer {made['access_token']}"}
+    assert httpx.get(f"{made['instance_url']}/services/data/v62.0/sobjects", headers=headers).is_success
+    # something in between ended TLS, and what follows is to go there, too
+    behind = httpx.post(
+        where, data=grant | {"refresh_token": "sandbox"}, headers={"host": "login.salesforce.com"}
+    ).json()
+    assert behind["instance_url"] == "https://login.salesforce.com"
+    assert httpx.post(where, data=grant | {"refresh_token": "another"}).json()["error"] == "invalid_grant"

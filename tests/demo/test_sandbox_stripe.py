@@ -293,6 +293,47 @@ def test_every_movement_of_money_is_in_the_balance_and_leaves_by_payouts(stripe:
     assert sum(entry["net"] for entry in entries) == sum(since), "the rest went to the bank"
 
 
+def test_an_older_version_is_answered_in_its_terms(stripe: Stripe) -> None:
+    """What Stripe's changelog says to have moved stands where it stood; nothing else is different."""
+    coupon = stripe.post("coupons", duration="forever", percent_off=10)
+    price = stripe.price(1000)
+    running = stripe.subscribe(stripe.customer(), price, 2, discounts=[{"coupon": coupon["id"]}], metadata={"k": "v"})
+    code = stripe.post("promotion_codes", promotion={"coupon": coupon["id"]}, code="SPRING")
+    (invoice,) = stripe.all("invoices")
+    charge = stripe.all("charges")[0]
+    note = stripe.post("credit_notes", invoice=invoice["id"], amount=100, out_of_band_amount=100, reason="duplicate")
+    (invoice,) = stripe.all("invoices")
+    now = {path: stripe.get(path) for path in ("events", "customers", "prices", f"charges/{charge['id']}")}
+
+    stripe.http.headers["stripe-version"] = "2022-11-15"
+    coupon = stripe.get(f"coupons/{coupon['id']}")
+    assert stripe.get(f"promotion_codes/{code['id']}")["coupon"] == coupon
+    assert "promotion" not in stripe.all("promotion_codes")[0]
+    tax = "data.total_tax_amounts.tax_rate"
+    (then,) = stripe.get("invoices", **{"expand[]": ["data.discounts", tax]})["data"]
+    assert (then["subscription"], then["subscription_details"]) == (running["id"], {"metadata": {"k": "v"}})
+    assert (then["paid"], then["total_tax_amounts"]) == (True, [])
+    assert then["discounts"][0]["coupon"] == coupon
+    assert not {"parent", "total_taxes"} & then.keys()
+    (line,) = then["lines"]["data"]
+    assert line["price"] == price
+    assert (line["type"], line["subscription_item"]) == ("subscription", running["items"]["data"][0]["id"])
+    assert stripe.get(f"invoices/{invoice['id']}/lines")["data"] == [line]
+    same = then.keys() & invoice.keys() - {"discounts", "lines"}
+    assert {name: then[name] for name in same} == {name: invoice[name] for name in same}
+    assert len(same) > 50
+    period = {name: running["items"]["data"][0][name] for name in ("current_period_start", "current_period_end")}
+    assert stripe.get(f"subscriptions/{running['id']}").items() >= period.items()
+    older = stripe.get(f"credit_notes/{note['id']}")
+    assert older.keys() ^ note.keys() == {"refund", "refunds", "tax_amounts", "total_taxes"}
+    for path, shown in now.items():
+        assert stripe.get(path) == shown
+
+    stripe.http.headers["stripe-version"] = "2025-03-31.basil"  # between the two changes
+    assert stripe.get(f"invoices/{invoice['id']}") == invoice
+    assert stripe.get(f"promotion_codes/{code['id']}")["coupon"] == coupon
+
+
 def test_an_embedded_list_ends_after_ten_members_and_goes_on_at_its_own_address(stripe: Stripe) -> None:
     prices = [stripe.price(100 * n) for n in range(1, 13)]
     customer = stripe.customer()

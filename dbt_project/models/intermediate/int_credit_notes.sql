@@ -27,8 +27,15 @@ final as (
         credit_notes.type as kind,
         credit_notes.reason,
         credit_notes.total,
-        coalesce(credit_notes.pre_payment_amount, 0) as amount_owed_less,
-        coalesce(credit_notes.post_payment_amount, 0) as amount_given_back,
+        -- Before 2025-03-31 a credit note was all of one kind, and gave no amounts of each.
+        coalesce(
+            credit_notes.pre_payment_amount,
+            case when credit_notes.type = 'pre_payment' then credit_notes.amount else 0 end
+        ) as amount_owed_less,
+        coalesce(
+            credit_notes.post_payment_amount,
+            case when credit_notes.type = 'post_payment' then credit_notes.amount else 0 end
+        ) as amount_given_back,
         coalesce(credit_notes.effective_at, credit_notes.created) as credited_at,
         credit_notes.voided_at
     from credit_notes

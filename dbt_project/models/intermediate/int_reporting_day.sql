@@ -37,7 +37,8 @@ final as (
     select
         'all' as tenant_id,
         {% if var('reporting_day') %}
-            cast('{{ var("reporting_day") }}' as date) as reporting_day
+            -- An aggregate, so that it is one row as well.
+            coalesce(cast('{{ var("reporting_day") }}' as date), max(day)) as reporting_day
         {% else %}
             coalesce(max(day), cast('1970-01-01' as date)) as reporting_day
         {% endif %}

@@ -1,8 +1,8 @@
 -- Grain: one row per comparison, tenant_id and subject: what one layer says beside what the next one does. A break is a
 -- row whose sides differ.
--- Usage is compared over the months that are restated in the ordinary way, this one and the last, and over one earlier
--- month, another one each day, so that all of history is looked at in as many days as it has months. What else is here
--- is compared over all of history, because it is short.
+-- Usage is compared over all of history when the project is built anew, and when var `reconcile_all_usage` says so.
+-- A daily build compares the months that are restated in the ordinary way, this one and the last, and one month before
+-- them, another one each day. What else is here is always compared over all of history, because it is short.
 
 with
 
@@ -32,7 +32,9 @@ rollup_daily as (
     ('ai', 'ai_requests', 'occurred_at', 'count(*)', 'ai_requests'),
     ('ai cost', 'ai_requests', 'occurred_at', 'sum(ai_requests.cost_usd)', 'ai_cost_usd'),
 ] %}
+{# Two joins of one row each, not one of two: an engine skips what lies outside of a range, not between two. #}
 {% set windows = ['recent', 'in_turn'] %}
+{% set of_all_history = var('reconcile_all_usage') or is_built_anew() %}
 reckoned as (
 
     select
@@ -48,7 +50,11 @@ reckoned as (
 recent as (
 
     select
-        {{ plus_months('month', -1) }} as first_day,
+        {% if of_all_history %}
+            cast('0001-01-01' as date) as first_day,
+        {% else %}
+            {{ plus_months('month', -1) }} as first_day,
+        {% endif %}
         cast('9999-01-01' as date) as last_day
     from reckoned
 
@@ -60,6 +66,15 @@ in_turn as (
         {{ plus_months('month', '-(2 + mod(turn, greatest(earlier_months - 1, 1)))') }} as first_day,
         {{ plus_months('month', '-(1 + mod(turn, greatest(earlier_months - 1, 1)))') }} - 1 as last_day
     from reckoned
+    where {{ 'false' if of_all_history else 'true' }}
+
+),
+
+windows as (
+
+    select * from recent
+    union all
+    select * from in_turn
 
 ),
 
@@ -67,13 +82,13 @@ raw_usage as (
 
     {% for subject, table, time, raw_total, measure in usage %}
         select
-            tenant_id,
+            cast(tenant_id as varchar) as tenant_id,
             '{{ subject }}' as subject,
             sum(total) as total
         from (
             {% for window in windows %}
                 select
-                    cast({{ table }}.tenant_id as varchar) as tenant_id,
+                    {{ table }}.tenant_id,
                     {{ raw_total }} as total
                 from {{ source('raw_app', table) }} as {{ table }}
                 inner join {{ window }} as reconciled
@@ -81,11 +96,11 @@ raw_usage as (
                         {{ table }}.{{ time }} >= {{ from_utc('cast(reconciled.first_day as timestamp)') }}
                         and {{ table }}.{{ time }} < {{ from_utc('cast(reconciled.last_day + 1 as timestamp)') }}
                 where {{ table }}._ab_cdc_deleted_at is null
-                group by cast({{ table }}.tenant_id as varchar)
+                group by {{ table }}.tenant_id
                 {% if not loop.last %}union all{% endif %}
             {% endfor %}
         ) as counted
-        group by tenant_id
+        group by cast(tenant_id as varchar)
         having sum(total) > 0
         {% if not loop.last %}union all{% endif %}
     {% endfor %}
@@ -146,11 +161,7 @@ staged_usage as (
                 '{{ subject }}' as subject,
                 sum({{ layer }}.{{ measure }}) as total
             from {{ layer }}
-            cross join recent
-            cross join in_turn
-            where
-                {{ layer }}.day between recent.first_day and recent.last_day
-                or {{ layer }}.day between in_turn.first_day and in_turn.last_day
+            inner join windows on {{ layer }}.day between windows.first_day and windows.last_day
             group by {{ layer }}.tenant_id
             having sum({{ layer }}.{{ measure }}) > 0
             {% if not loop.last %}union all{% endif %}
@@ -445,6 +456,7 @@ final as (
         cast(other_side as decimal(28, 6)) as other_side,
         cast(other_side - one_side as decimal(28, 6)) as difference,
         one_side <> other_side as is_break,
+        {{ 'true' if of_all_history else 'false' }} or not starts_with(comparison, 'usage: ') as is_of_all_history,
         cast('{{ invocation_id }}' as varchar) as run_id
     from compared
 

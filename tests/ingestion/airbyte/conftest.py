@@ -55,12 +55,13 @@ STRIPE = """
       account_id: acct_1
       account_serves_one_region: true
       without: [discounts, subscription_items, subscription_schedules, invoice_line_items, tax_rates, meters,
-                meter_event_summaries, subscriptions.discounts, invoices.parent]"""
+                meter_event_summaries, subscriptions.discounts, invoices.parent, promotion_codes.promotion,
+                credit_notes.pre_payment_amount, credit_notes.post_payment_amount, credit_notes.refunds]"""
 HUBSPOT = """
     hubspot:
       account_serves_one_region: true
       without: [associations, property_history, merges, deal_pipelines, ticket_pipelines, tickets.company_id,
-                line_items.company_id, line_items.deal_id]"""
+                line_items.company_id, line_items.deal_id, owners.type]"""
 
 Configure = Callable[..., Settings]
 

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hubspot import HubSpot
@@ -16,6 +17,7 @@ from demo.sandbox.hubspot_store import Store
 from ingestion import hubspot
 from ingestion.hubspot import lists
 from ingestion.hubspot import portal as reading
+from ingestion.rest import Batch, Lander, landing
 from settings import TailraceError
 from tests.ingestion.rest.portal import COMPANY_OF, Portal, assert_equal, live_on, merges
 from tests.ingestion.rest.support import (
@@ -88,6 +90,33 @@ def test_more_new_objects_than_a_search_pages_through_are_all_found(
     report = hubspot.sync(settings, warehouse)
     assert report.landed["contacts"] == imported
     assert_equal(warehouse, portal)
+
+
+def test_what_an_import_changed_is_landed_a_batch_at_a_time(
+    portal: Portal, deployment: Deployments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much changed at once, and whatever hangs on each record, memory holds a batch and what is being read."""
+    sizes: list[int] = []
+    land = Lander.land
+
+    def measured(self: Lander, batch: Batch, **more: Any) -> Any:
+        sizes.append(batch.size)
+        return land(self, batch, **more)
+
+    settings, warehouse = deployment(hubspot=portal.api.url)
+    hubspot.sync(settings, warehouse)
+    portal.pass_time(timedelta(hours=1))
+    deals = 60
+    portal.create("deals", [{"dealname": f"n{n}", "amount": "1", "dealstage": "closedwon"} for n in range(deals)])
+    for module in (reading, lists):
+        monkeypatch.setattr(module, "SEARCHED", 5)
+    monkeypatch.setattr(landing, "BATCH", 50)
+    monkeypatch.setattr(Lander, "land", measured)
+    assert hubspot.sync(settings, warehouse).landed["deals"] == deals
+    assert_equal(warehouse, portal)
+    rows = 1 + 2  # a deal, and what its amount and its stage were
+    assert sum(sizes) >= deals * rows
+    assert max(sizes) < 50 + 4 * 5 * rows  # of the four readers each holds a page
 
 
 def test_more_objects_of_one_stamp_than_a_page_holds_are_each_found_once(
