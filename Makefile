@@ -109,6 +109,9 @@ bench-redact: $(STAMP) ## free text redacted in bulk, a million comments of 200 
 bench-serving: $(STAMP) ## publishing rollups beside raw COPY, and reading them meanwhile (ROWS, ROUNDS, ONLY=key,key)
 	@$(BIN)/python -m bench.serving $(BENCH_FLAGS) && $(BIN)/python -m bench.report
 
+bench-clickhouse: $(STAMP) ## API activity published into the embedded ClickHouse beside a plain insert, and read meanwhile (ROWS, ROUNDS)
+	@$(BIN)/python -m bench.clickhouse $(BENCH_FLAGS)
+
 bench-dashboard: $(STAMP) ## how soon the dashboard shows figures, after make demo (ROUNDS; PICTURES=1 takes the docs' pictures anew)
 	@$(BIN)/python -m bench.dashboard $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PICTURES),--pictures)
 

@@ -174,6 +174,36 @@ class Privacy(_Section):
     redaction: Redaction | None = None
 
 
+class ClickHouse(_Section):
+    """A second target, of high-cardinality figures: a server, or (``path``) the engine embedded in the publisher."""
+
+    host: str | None = None
+    port: int | None = None
+    """8443 with TLS, 8123 without, where it is not said"""
+    user: str | None = None
+    password_env: str | None = None
+    secure: bool = True
+    """TLS, the server's certificate verified"""
+    path: str | None = None
+    """folder of the embedded engine's own; one process at a time"""
+    database: str = Field(default="tailrace_{region}", pattern=r"^[A-Za-z_][A-Za-z0-9_{}]{0,40}$")
+    """shared; a silo tenant has one of its own, ``<database>__<slug>``"""
+    region: Region | None = None
+    """region that it stands in; another than the deployment's is refused"""
+
+    @model_validator(mode="after")
+    def _server_or_path(self) -> Self:
+        if (self.host is None) == (self.path is None):
+            raise ValueError("give host of a server, or path of the embedded engine")
+        if self.host is not None and (self.user is None or self.password_env is None):
+            raise ValueError("a server needs user and password_env")
+        return self
+
+    def password(self) -> str:
+        """The password, from the environment variable that the configuration names."""
+        return secret(str(self.password_env), "ClickHouse")
+
+
 class Serving(_Section):
     """Where rollups are published to and read from, and who may read them."""
 
@@ -198,6 +228,8 @@ class Serving(_Section):
     """to the shared database, of each worker process of the read API"""
     prepared_statements: bool = True
     """false behind a transaction pooler that does not know them (PgBouncer before 1.21)"""
+    clickhouse: ClickHouse | None = None
+    """where figures per user, endpoint and minute go besides; nowhere by default"""
 
     @field_validator("namespace_schemas")
     @classmethod
@@ -346,6 +378,7 @@ class Settings(_Section):
             "sources.postgres.region": self.sources.postgres.region,
             "warehouse.region": self.warehouse.region,
             "serving.region": self.serving.region,
+            "serving.clickhouse.region": self.serving.clickhouse.region if self.serving.clickhouse else None,
         }
         for key, region in places.items():
             if region not in (None, self.region):

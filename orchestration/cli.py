@@ -38,6 +38,9 @@ app.add_typer(privacy_app, name="privacy")
 key_app = typer.Typer(help="Keys with which a tenant's machines ask the read API.", no_args_is_help=True)
 app.add_typer(key_app, name="api-key")
 
+clickhouse_app = typer.Typer(help="ClickHouse, the second target; `tailrace publish` writes it.", no_args_is_help=True)
+app.add_typer(clickhouse_app, name="clickhouse")
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, for machines.")]
 RegionOption = Annotated[str | None, typer.Option("--region", help="us or eu; the deployment this command speaks of.")]
 Tenants = Annotated[int | None, typer.Option("--tenants", min=4, help="Tenants of the sample company, both regions.")]
@@ -195,6 +198,22 @@ def publish(
     from orchestration.commands import publish as command
 
     command.run(region=region, verify=verify, undo=rollback, let_go=release, tenant=tenant, as_json=as_json)
+
+
+@clickhouse_app.command("status")
+def clickhouse_status(region: RegionOption = None, as_json: Json = False) -> None:
+    """Show which version stands in each database, and until when its data is complete."""
+    from orchestration.commands import clickhouse as command
+
+    command.status(region=region, as_json=as_json)
+
+
+@clickhouse_app.command("access")
+def clickhouse_access(region: RegionOption = None) -> None:
+    """Print the SQL of roles, row policies, users and quotas for a server's operator; nothing is run."""
+    from orchestration.commands import clickhouse as command
+
+    command.access_sql(region=region)
 
 
 @app.command()

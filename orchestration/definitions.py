@@ -10,7 +10,7 @@ from settings import load_settings
 _settings = load_settings()
 prepare(_settings)
 
-from orchestration.defs import airbyte, dbt, privacy, publish, raw, schedules  # noqa: E402  (dbt reads the environment just prepared)
+from orchestration.defs import airbyte, clickhouse, dbt, privacy, publish, raw, schedules  # noqa: E402  (dbt reads the environment just prepared)
 from orchestration.defs.deployment import Deployment  # noqa: E402
 
 _embedded = {
@@ -28,6 +28,7 @@ defs = Definitions(
         raw.tenant_keys,
         dbt.dbt_models(_settings),
         publish.publish,
+        *clickhouse.clickhouse_assets(_settings),
         publish.analytics_file(_settings),
     ],
     asset_checks=[raw.gate_raw, publish.gate_rollups],

@@ -28,6 +28,7 @@ STATIONS = {
     "dbt_models": "dbt: staging, marts, rollups",
     "gate_rollups": "gate on rollups",
     "publish": "publish to the product",
+    "publish_clickhouse": "publish to ClickHouse",
     "analytics__file": "analytics file",
 }
 

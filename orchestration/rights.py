@@ -81,9 +81,10 @@ def rebuild(settings: Settings, warehouse: DuckDBWarehouse, progress: Progress) 
 def publish_built(
     settings: Settings, warehouse: DuckDBWarehouse, progress: Progress, *, verify: bool = False
 ) -> PublishReport | None:
-    """Hold the gates on what was built and publish the rollups; None, and nothing done, where nothing was ever landed.
+    """Hold the gates on what was built and publish the rollups, and the details to ClickHouse where one is configured.
 
-    Raises TailraceError when a gate refuses: then nothing is published.
+    None, and nothing done, where nothing was ever landed. Raises TailraceError when a gate refuses: then nothing is
+    published.
     """
     import uuid
 
@@ -92,6 +93,7 @@ def publish_built(
     from orchestration.defs.publish import complete_until
     from quality.contract_gates import check_staging, staging_models
     from quality.rollup_gate import check_rollup, rollup_names
+    from serving.clickhouse.publish import publish as publish_details
     from serving.publish import publish
 
     with warehouse.writer("gates before publishing", on_wait=progress) as con:
@@ -106,16 +108,20 @@ def publish_built(
         as_of = complete_until(instance)
     manifest, run_id = ensure_manifest(settings), str(uuid.uuid4())
     with warehouse.reader("publish") as con:
-        return publish(
+        report = publish(
             settings, con, manifest_path=manifest, run_id=run_id, as_of=as_of, verify=verify, progress=progress
         )
+        publish_details(settings, con, manifest_path=manifest, run_id=run_id, as_of=as_of, progress=progress)
+    return report
 
 
 def forget_published(settings: Settings, tenant: str) -> dict[str, int]:
     """Drop what was kept of a tenant's earlier published versions; rows by database."""
+    from serving.clickhouse.publish import forget as forget_details
     from serving.rollback import forget
 
-    return forget(settings, tenant=tenant)
+    details = {f"ClickHouse {name}": rows for name, rows in forget_details(settings, tenant=tenant).items()}
+    return forget(settings, tenant=tenant) | details
 
 
 def resync(settings: Settings, warehouse: DuckDBWarehouse, progress: Progress) -> None:

@@ -125,7 +125,7 @@ def _contract(node: dict[str, Any]) -> TableContract:
     name = str(node["name"])
     if not (node["config"].get("contract") or {}).get("enforced"):
         raise TailraceError(f"dbt model {name}: its contract is not enforced; set contract: {{enforced: true}}")
-    columns = tuple(_column(name, column) for column in node["columns"].values())
+    columns = typed_columns(node)
     key = _primary_key(node)
     if not key or key[0] != TENANT or not set(key) <= {column.name for column in columns}:
         raise TailraceError(
@@ -193,6 +193,11 @@ class _Declared(BaseModel, extra="forbid", frozen=True):
         dict[_Name, Annotated[dict[_Function, str], Field(min_length=1, max_length=1)]], Field(min_length=1)
     ]
     rank: str | None = None
+
+
+def typed_columns(node: dict[str, Any]) -> tuple[Column, ...]:
+    """The columns of a manifest's model. Raises TailraceError where a type is unknown here."""
+    return tuple(_column(str(node["name"]), column) for column in node["columns"].values())
 
 
 def _column(model: str, column: dict[str, Any]) -> Column:

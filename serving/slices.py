@@ -36,7 +36,7 @@ CHANGED = (
 SLICE = CHANGED[:-1]
 
 _SUM = "(sum(h)::hugeint % 18446744073709551616 - 9223372036854775808)::bigint"
-_SUM_OF_SLICES = _SUM.replace("sum(h)::hugeint", "sum(hash::hugeint + 9223372036854775808)")
+SUM_OF_SLICES = _SUM.replace("sum(h)::hugeint", "sum(hash::hugeint + 9223372036854775808)")
 # Rows of a tenant whose id is no uuid are in the warehouse too, and are not published.
 _ID = "try(unhex(replace(tenant, '-', '')))"
 
@@ -116,11 +116,16 @@ class Rollup:
         query = f"select tenant_id, part, day, hash, was from {self._name('changed')} order by all"
         return rowcopy.batches(self.connection.sql(query))
 
-    def rows_changed(self) -> Iterator[pa.RecordBatch]:
-        """The rows of the slices found different."""
+    @property
+    def found_different(self) -> str:
+        """The slices found different, as a relation of ``changed``'s columns in DuckDB's SQL."""
+        return self._name("changed")
+
+    def rows_changed(self, columns: str | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of the slices found different: ``columns`` in DuckDB's SQL, or what ``rowcopy.copy_in`` takes."""
         return rowcopy.batches(
             self.connection.sql(
-                f"select {rowcopy.select_list(self.contract.columns)} from {self.relation} as source "
+                f"select {columns or rowcopy.select_list(self.contract.columns)} from {self.relation} as source "
                 f"semi join (from {self._name('changed')} where hash is not null) as changed "
                 f"on source.{quote(TENANT)}::varchar = changed.tenant and {self._of('source')} = changed.day"
             )
@@ -153,7 +158,7 @@ class Rollup:
         # as many slices come together, for they go to Postgres in one piece.
         return rowcopy.batches(
             self.connection.sql(
-                f"select tenant_id, part, {_SUM_OF_SLICES} as hash, list(day) as days, list(hash) as hashes "
+                f"select tenant_id, part, {SUM_OF_SLICES} as hash, list(day) as days, list(hash) as hashes "
                 f"from {found} as slices group by tenant_id, part order by count(*), tenant_id, part",
                 params=parameters,
             )

@@ -30,6 +30,16 @@ PublishPoint = Literal[
     "analytics_mid_copy",
     "analytics_before_swap",
 ]
+ClickHousePoint = Literal[
+    "clickhouse_after_tables",
+    "clickhouse_after_slices",
+    "clickhouse_mid_load",
+    "clickhouse_after_load",
+    "clickhouse_before_commit",
+    "clickhouse_after_commit",
+    "clickhouse_mid_sweep",
+    "clickhouse_after_sweep",
+]
 ErasurePoint = Literal[
     "erase_after_journal",
     "erase_after_tombstones",
@@ -70,6 +80,7 @@ RightPoint = Literal[
 """Those of other rights than erasure; they pass through the points of rewriting and of the receipt as well."""
 CAPTURE_POINTS: tuple[CapturePoint, ...] = get_args(CapturePoint)
 PUBLISH_POINTS: tuple[PublishPoint, ...] = get_args(PublishPoint)
+CLICKHOUSE_POINTS: tuple[ClickHousePoint, ...] = get_args(ClickHousePoint)
 ERASURE_POINTS: tuple[ErasurePoint, ...] = get_args(ErasurePoint)
 RIGHT_POINTS: tuple[RightPoint, ...] = get_args(RightPoint)
 
@@ -77,7 +88,7 @@ RIGHT_POINTS: tuple[RightPoint, ...] = get_args(RightPoint)
 _passed: defaultdict[str, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
 
 
-def failpoint(name: CapturePoint | PublishPoint | ErasurePoint | RightPoint) -> None:
+def failpoint(name: CapturePoint | PublishPoint | ClickHousePoint | ErasurePoint | RightPoint) -> None:
     """Die here when ``TAILRACE_FAILPOINT`` names this point, or, as ``point:3``, when it is passed for the third time.
 
     The signal is real, nothing is cleaned up.

@@ -42,6 +42,7 @@ TABLES = (
     "marts.fct_usage_daily",
     "marts.fct_engagement_daily",
     "marts.fct_latency_daily",
+    "marts.fct_api_activity_minutely",
     "marts.fct_ai_usage_daily",
     "marts.fct_mrr_movements",
     "marts.fct_mrr_daily",
