@@ -149,13 +149,29 @@ class Residency(_Section):
     silo_only: tuple[str, ...] = ()
     """ids or slugs of tenants whose data (HIPAA) may lie in a silo only; found elsewhere, nothing lands, nothing is
     published"""
+    silo_only_in_shared_sources: Literal["lands"] | None = None
+    """that what Stripe and the CRM have of these tenants lands beside all others': no silo could hold it apart"""
+
+
+class Redaction(_Section):
+    """The deeper pass over texts whose class is redacted, before they land: Presidio's recognisers."""
+
+    at_landing: Literal["presidio"]
+    language: str = Field(default="en", pattern=r"^[a-z]{2}$")
+    recognizers: tuple[str, ...] = ()
+    """Presidio's classes by name; none: those of ``pii_policies/deeper.py``"""
+    score: float = Field(default=0.4, gt=0, le=1)
+    """from which on a finding counts; Presidio gives telephone numbers 0.4, what its check digits prove 1"""
+    model: str | None = None
+    """a spaCy pipeline that finds names, by its package or folder; whoever names it has installed it"""
 
 
 class Privacy(_Section):
-    """Rights of persons: who signs for what was done, and for how long a warehouse keeps what was deleted."""
+    """Rights of persons: who signs for what was done; and what texts lose before they land."""
 
     receipt_key_env: str = "TAILRACE_RECEIPT_KEY"
     """variable with 32 random bytes in hex, the secret that receipts are signed with"""
+    redaction: Redaction | None = None
 
 
 class ClickHouse(_Section):
@@ -367,12 +383,36 @@ class Settings(_Section):
             "sources.postgres.silo_databases": self.sources.postgres.silo_databases,
             "serving.silo_databases": self.serving.silo_databases,
         }
+        if self.residency.silo_only and self.residency.silo_only_in_shared_sources is None:
+            raise PydanticCustomError(
+                "residency",
+                "residency.silo_only names {count} tenants, and Stripe and the CRM are accounts of all tenants, whose "
+                "records land side by side; keep these out, or say residency.silo_only_in_shared_sources: lands",
+                {"count": len(self.residency.silo_only)},
+            )
         for key, pattern in places.items():
             if self.residency.silo_only and pattern is None:
                 raise PydanticCustomError(
                     "residency",
                     "residency.silo_only names {count} tenants and {key} is not set: no silo for them to lie in",
                     {"count": len(self.residency.silo_only), "key": key},
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _asked_before_landing(self) -> Settings:
+        """What is decided row by row before it lands cannot be demanded of Airbyte, which asks nobody."""
+        demands = {
+            "residency.silo_only": bool(self.residency.silo_only),
+            "privacy.redaction": self.privacy.redaction is not None,
+        }
+        for key, demanded in demands.items():
+            if demanded and self.landed_by_airbyte:
+                raise PydanticCustomError(
+                    "residency",
+                    "{key} is decided before rows land, and airbyte.sources.{source} lands them without asking; leave "
+                    "that source to the embedded loader",
+                    {"key": key, "source": self.landed_by_airbyte[0]},
                 )
         return self
 

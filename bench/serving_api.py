@@ -27,15 +27,12 @@ from typing import Any
 
 import duckdb
 import httpx
-import jwt
 import psycopg
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bench.rollups import Product, fill, new_product, server
 from demo.postgres import free_port
 from serving.tokens import mint_demo_token
-from settings import ROOT, Settings
+from settings import ROOT
 
 OFFERED = 300
 CONNECTIONS = 32
@@ -146,7 +143,7 @@ def measure(*, rows: int, seconds: float, soak: float) -> dict[str, Any]:
         with product.server.connect(product.database) as admin:
             admin.execute("vacuum analyze")
         settings = product.settings
-        tokens = _tokens(settings, tenants)
+        tokens = [mint_demo_token(settings, each) for each in tenants]
         port = free_port()
         api = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", "--factory", "serving.api:app", "--no-access-log", "--workers", "2",
@@ -158,16 +155,6 @@ def measure(*, rows: int, seconds: float, soak: float) -> dict[str, Any]:
         stack.callback(os.killpg, api.pid, signal.SIGTERM)
         _wait(port)
         return asyncio.run(_measured(Asker(port, tokens), product, tenants, api.pid, seconds=seconds, soak=soak))
-
-
-def _tokens(settings: Settings, tenants: list[str]) -> list[str]:
-    """One a tenant; the demo's way to make one reads the key anew each time."""
-    pattern = mint_demo_token(settings, tenants[0])
-    claims = jwt.decode(pattern, options={"verify_signature": False})
-    key = serialization.load_pem_private_key((settings.demo_dir / "jwt_key.pem").read_bytes(), password=None)
-    assert isinstance(key, rsa.RSAPrivateKey)
-    headers = {"kid": jwt.get_unverified_header(pattern)["kid"]}
-    return [jwt.encode(claims | {"tenant_id": each}, key, algorithm="RS256", headers=headers) for each in tenants]
 
 
 async def _measured(

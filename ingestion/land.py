@@ -13,16 +13,17 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from datetime import datetime
 
 import duckdb
 import pyarrow as pa
 
-from ingestion import forgetting
-from pii_policies import Table, load_contracts
+from ingestion import forgetting, redacting
+from pii_policies import Contracts, Table, deeper, load_contracts
 from pii_policies.erasure import ErasureRule, erasure_rule
-from settings import TailraceError
-from warehouse import quote
+from settings import Redaction, TailraceError
+from warehouse import DuckDBWarehouse, quote
 
 META: tuple[tuple[str, str], ...] = (
     ("_airbyte_raw_id", "VARCHAR"),
@@ -82,6 +83,8 @@ class RawTable:
     """Columns of the contract that never land."""
     erasure: ErasureRule | None = None
     """Whose its rows are, so that persons who were erased do not come back."""
+    redacted: frozenset[str] = frozenset()
+    """Texts that pass the deeper redaction before they land, in a warehouse that was prepared for it."""
 
     @property
     def label(self) -> str:
@@ -113,6 +116,23 @@ def raw_table(contract: Table) -> RawTable:
         excluded=frozenset(c.name for c in contract.columns if c.derived is None and not c.data_class.lands),
         erasure=erasure_rule(load_contracts(), contract),
     )
+
+
+def landed_tables(
+    contracts: Contracts, source: str, *, warehouse: DuckDBWarehouse, redaction: Redaction | None
+) -> list[RawTable]:
+    """The raw tables of a source, as this deployment lands them.
+
+    Raises TailraceError where texts are to be redacted and cannot be.
+    """
+    tables = [raw_table(table) for table in contracts.raw_tables(source)]
+    if redaction is None:
+        return tables
+    deeper.require(redaction)
+    texts = [redacting.texts(contracts, table) for table in contracts.raw_tables(source)]
+    if any(texts):
+        redacting.prepare(warehouse, redaction)
+    return [replaced(table, redacted=columns) for table, columns in zip(tables, texts, strict=True)]
 
 
 @dataclass
@@ -191,7 +211,11 @@ def upsert(
 
 
 def screen(con: duckdb.DuckDBPyConnection, table: RawTable, relation: str, given: Collection[str]) -> str:
-    """The relation, without what ``forgetting`` keeps out of raw; itself where nobody is to be forgotten."""
+    """The relation as it may land: texts redacted that are to be, and without what ``forgetting`` keeps out of raw.
+
+    Itself where no text is to be redacted and nobody to be forgotten.
+    """
+    relation = redacting.redacted(relation, table.redacted & frozenset(given))
     rule = table.erasure
     if rule is None or not (rule.concerns_people or rule.tenant) or not forgetting.active(con):
         return relation

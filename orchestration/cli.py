@@ -462,6 +462,20 @@ def privacy_retain(region: RegionOption = None, as_json: Json = False) -> None:
     command.retain(region=region, as_json=as_json)
 
 
+@privacy_app.command("expiry")
+def privacy_expiry(
+    deleted_at: Annotated[
+        str | None, typer.Option("--deleted-at", help="When rows were deleted (2026-03-01T12:00:00Z); else now.")
+    ] = None,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """On Snowflake: when Time Travel and Fail-safe of each table let go of what was deleted, on a receipt."""
+    from orchestration.commands import privacy as command
+
+    command.expire(deleted_at=deleted_at, region=region, as_json=as_json)
+
+
 @privacy_app.command("readmit")
 def privacy_readmit(tenant: TenantOption, region: RegionOption = None, as_json: Json = False) -> None:
     """Let a tenant that left land again, under a new key."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
+from ingestion.airbyte.desired import required
+from ingestion.airbyte.snowflake import connect
 from orchestration.dbt_build import build, ensure_manifest
 from orchestration.environment import prepare
 from pii_policies import load_contracts
 from pii_policies.keys import ensure_keys_for_raw
+from privacy import retention, snowflake_retention
 from privacy.rights import Rights, operator
 from serving.publish import PublishReport
 from settings import Settings, TailraceError
@@ -18,7 +23,15 @@ Progress = Callable[[str], None]
 
 
 def rights_of(settings: Settings, *, progress: Progress = lambda text: None) -> Rights:
-    """The rights of persons and tenants in this deployment, exercised by whoever runs this process."""
+    """The rights of persons and tenants in this deployment, exercised by whoever runs this process.
+
+    Raises TailraceError on Snowflake, where of all of them only retention is (``retain``).
+    """
+    if settings.warehouse.kind == "snowflake":
+        raise TailraceError(
+            "warehouse.kind snowflake: this right is exercised on DuckDB only; delete by hand (docs/rights.md), then "
+            "`tailrace privacy expiry` states when the rows are gone"
+        )
     prepare(settings)
     warehouse = open_warehouse(settings)
     return Rights(
@@ -30,6 +43,23 @@ def rights_of(settings: Settings, *, progress: Progress = lambda text: None) -> 
         actor=operator(),
         progress=progress,
     )
+
+
+def retain(settings: Settings, *, progress: Progress = lambda text: None) -> list[Path]:
+    """Enforce retention in the warehouse of this deployment; the receipts, none where nothing was due."""
+    if settings.warehouse.kind != "snowflake":
+        path = retention.enforce(rights_of(settings, progress=progress))
+        return [] if path is None else [path]
+    with connect(settings) as connection:
+        cursor = connection.cursor()
+        snowflake_retention.require_sight(cursor)
+        return snowflake_retention.enforce(settings, cursor, databases=snowflake_databases(settings), actor=operator())
+
+
+def snowflake_databases(settings: Settings) -> list[str]:
+    """The databases of the account that hold persons' data: where Airbyte lands, and where dbt builds."""
+    lands_in = required(settings).destination.database
+    return sorted({lands_in, os.environ.get("SNOWFLAKE_DATABASE") or lands_in})
 
 
 def rebuild(settings: Settings, warehouse: DuckDBWarehouse, progress: Progress) -> None:

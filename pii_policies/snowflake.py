@@ -13,7 +13,7 @@ from pii_policies.compile import RAW_META
 from pii_policies.contracts import Contracts
 
 _SCHEMA = "governance"
-_TRANSFORMER = "TAILRACE_TRANSFORMER"
+TRANSFORMER = "TAILRACE_TRANSFORMER"
 # Snowflake's types of what may land: a tag takes one policy for each.
 _TYPES = ("varchar", "number", "float", "boolean", "date", "timestamp_ntz", "timestamp_tz", "time", "variant", "binary")
 
@@ -37,7 +37,7 @@ def _masking(contracts: Contracts) -> Iterator[str]:
         yield (
             f"create or replace masking policy {_SCHEMA}.mask_{kind} as (value {kind}) returns {kind} ->\n"
             f"    case\n"
-            f"        when is_role_in_session('{_TRANSFORMER}') then value\n"
+            f"        when is_role_in_session('{TRANSFORMER}') then value\n"
             f"        when system$get_tag_on_current_column('{_SCHEMA}.data_class') in ({kept}) then value\n"
             f"    end;"
         )
@@ -63,7 +63,7 @@ def _row_access() -> Iterator[str]:
     access = f"select 1 from {_SCHEMA}.tenant_access where is_role_in_session(role_name)"  # noqa: S608  constants
     yield (
         f"create row access policy if not exists {_SCHEMA}.tenant_rows as (row_tenant varchar) returns boolean ->\n"
-        f"    is_role_in_session('{_TRANSFORMER}') or exists ({access} and tenant_id in (row_tenant, '*'));"
+        f"    is_role_in_session('{TRANSFORMER}') or exists ({access} and tenant_id in (row_tenant, '*'));"
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from privacy import erase as erasing
-from privacy import receipts, retention, tenants
+from privacy import receipts, tenants
 from privacy.export import export
 from privacy.rectify import rectify
 from privacy.restrict import restrict
@@ -24,7 +24,7 @@ _ACTS: Mapping[str, Act] = {
     "restrict": lambda rights, given: restrict(rights, tenant=given["tenant"], subject=given["subject"]),
     "offboard": lambda rights, given: tenants.offboard(rights, tenant=given["tenant"]),
 }
-KINDS = (*_ACTS, "retention")
+KINDS = tuple(_ACTS)
 
 
 def wait(settings: Settings, kind: str, given: Mapping[str, str]) -> Path:
@@ -45,9 +45,6 @@ def handler(kind: str) -> Callable[[Rights], list[Path]]:
     """What the job of this kind does. An erasure that was interrupted is ended first."""
 
     def handle(rights: Rights) -> list[Path]:
-        if kind == "retention":
-            path = retention.enforce(rights)
-            return [] if path is None else [path]
         done = resume(rights) if kind == "erase" else []
         problems = []
         for request in sorted(_folder(rights.settings).glob(f"{kind}-*.json")):

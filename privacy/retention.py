@@ -38,7 +38,7 @@ def overdue(con: duckdb.DuckDBPyConnection, contracts: Contracts, *, now: dateti
     """What is past its days at ``now``; tables that never landed have none."""
     present = people.landed(con)
     found = []
-    for table, column, data_class, days in _retained(contracts):
+    for table, column, data_class, days in retained(contracts):
         label = f"{table.schema}.{table.name}"
         if label not in present:
             continue
@@ -66,7 +66,7 @@ def enforce(rights: Rights, *, now: datetime | None = None) -> Path | None:
             waiting.append(receipts.new_id())
             with transaction(con):
                 at = positions.stamp(con)
-                for table, column, _, days in _retained(rights.contracts):
+                for table, column, _, days in retained(rights.contracts):
                     if any((each.table, each.column) == (f"{table.schema}.{table.name}", column) for each in due):
                         _empty(con, rights.contracts, table, column, days=days, now=now, at=at)
                 journal.begin(con, waiting[-1], KIND, as_of=now.isoformat(), emptied=[asdict(each) for each in due])
@@ -109,7 +109,8 @@ def standing(con: duckdb.DuckDBPyConnection, contracts: Contracts, *, now: datet
     return {"classes": classes, "enforced_at": last}
 
 
-def _retained(contracts: Contracts) -> Iterator[tuple[Table, str, str, int]]:
+def retained(contracts: Contracts) -> Iterator[tuple[Table, str, str, int]]:
+    """(table, column, class, days) of every column of raw whose class has an end."""
     for source in contracts.sources:
         for table in contracts.raw_tables(source):
             named = {path.value.column for path in table.tenant_paths if path.value.path is None} | set(table.key)
@@ -118,7 +119,7 @@ def _retained(contracts: Contracts) -> Iterator[tuple[Table, str, str, int]]:
                     yield table, column.name, column.data_class.name, column.data_class.retain_days
 
 
-def _rest(contracts: Contracts, table: Table, column: str) -> str | None:
+def document_rest(contracts: Contracts, table: Table, column: str) -> str | None:
     """What of a document is about no person and read by what is built: it stays."""
     rule = erasure_rule(contracts, table)
     return next((each.rest for each in rule.emptied if each.column == column), None)
@@ -126,7 +127,7 @@ def _rest(contracts: Contracts, table: Table, column: str) -> str | None:
 
 def _past(contracts: Contracts, table: Table, column: str) -> str:
     """The condition that a row of ``n`` still has what its class's days have passed for."""
-    rest, name = _rest(contracts, table, column), f"n.{quote(column)}"
+    rest, name = document_rest(contracts, table, column), f"n.{quote(column)}"
     holds = f"{name} is not null" + (f" and {name}::varchar is distinct from ({rest})::varchar" if rest else "")
     return f"{holds} and n.{quote(table.retain_from)}::timestamptz < $now::timestamptz - to_days($days)"
 
@@ -141,7 +142,7 @@ def _empty(
     now: datetime,
     at: datetime,
 ) -> None:
-    rest = _rest(contracts, table, column)
+    rest = document_rest(contracts, table, column)
     con.execute(
         f"update {quote(table.schema)}.{quote(table.name)} as n set {quote(column)} = {rest or 'null'}, "
         f"_airbyte_extracted_at = $at where {_past(contracts, table, column)}",

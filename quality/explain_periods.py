@@ -79,9 +79,8 @@ def explain_period(
         first, last = day - _WINDOW, day
     else:
         raise TailraceError(f"explain: the figures of {table} stand at {stands_at}; give --day {stands_at}")
-    where, parameters = f"tenant_id = ? and {asked.key} = ?", [tenant, row]
-    if asked.monthly:
-        where, parameters = where + " and month = ?", [*parameters, first]
+    where = f"tenant_id = ? and {asked.key} = ?{' and month = ?' if asked.monthly else ''}"
+    parameters: list[object] = [tenant, row, *([first] if asked.monthly else [])]
     name = f"{asked.schema}.{table}"
     cell = the_figure(connection, f"select {quote(metric)} from {name} where {where}", parameters)  # noqa: S608
     if cell is None:
@@ -223,7 +222,7 @@ def _user(asked: _Asked) -> _Made:
 
 def _day(row: Row) -> date:
     """The day of a row; connections of ours show times in UTC."""
-    return row["occurred_at"].date()  # type: ignore[no-any-return]
+    return row["occurred_at"].date()
 
 
 def _rounded(figure: Decimal, places: int) -> Decimal:

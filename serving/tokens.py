@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 import jwt
@@ -28,9 +29,11 @@ def ensure_demo_keys(settings: Settings) -> Path:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         _write(key_file, pem, mode=0o600)
-    public = RSAAlgorithm.to_jwk(_key(settings).public_key(), as_dict=True)
-    keys = {"keys": [public | {"kid": _key_id(settings), "alg": "RS256", "use": "sig"}]}
-    _write(jwks_file, json.dumps(keys, indent=2).encode(), mode=0o644)
+    key, name = _key(settings)
+    public = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    content = json.dumps({"keys": [public | {"kid": name, "alg": "RS256", "use": "sig"}]}, indent=2).encode()
+    if not jwks_file.exists() or jwks_file.read_bytes() != content:
+        _write(jwks_file, content, mode=0o644)
     return jwks_file
 
 
@@ -46,20 +49,21 @@ def mint_demo_token(settings: Settings, tenant_id: str, *, lifetime: timedelta =
         "iat": now,
         "exp": now + lifetime,
     }
-    return jwt.encode(claims, _key(settings), algorithm="RS256", headers={"kid": _key_id(settings)})
+    key, name = _key(settings)
+    return jwt.encode(claims, key, algorithm="RS256", headers={"kid": name})
 
 
-def _key(settings: Settings) -> rsa.RSAPrivateKey:
-    pem = (settings.demo_dir / _KEY_FILE).read_bytes()
+def _key(settings: Settings) -> tuple[rsa.RSAPrivateKey, str]:
+    """The signing key, and what its tokens and the JWKS call it."""
+    return _loaded((settings.demo_dir / _KEY_FILE).read_bytes())
+
+
+@lru_cache(maxsize=8)  # a key is checked as it is loaded, which takes a hundred times as long as to sign
+def _loaded(pem: bytes) -> tuple[rsa.RSAPrivateKey, str]:
     key = serialization.load_pem_private_key(pem, password=None)
     assert isinstance(key, rsa.RSAPrivateKey)
-    return key
-
-
-def _key_id(settings: Settings) -> str:
-    public = _key(settings).public_key()
-    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(der).hexdigest()[:16]
+    der = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return key, hashlib.sha256(der).hexdigest()[:16]
 
 
 def _write(path: Path, content: bytes, *, mode: int) -> None:

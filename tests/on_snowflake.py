@@ -3,8 +3,8 @@
 ``python -m tests.on_snowflake --emulator .venv-emulator/bin/snowduck`` starts the emulator (snowduck, which reads
 Snowflake's SQL with a parser of its own), lands the same rows in both engines, builds, lands more, late, twice and with
 deletions, builds again, and compares every mart and rollup after each. Then the emulator builds everything anew, and
-that is compared with what DuckDB has in increments. The last line is one JSON object; any difference is a failure, and
-so is a mart that has no row. What the emulator itself gets wrong stands in docs/snowflake.md.
+that is compared with what DuckDB has in increments, and retention is enforced there. The last line is one JSON object;
+any difference is a failure, as is a mart that has no row. What the emulator itself gets wrong: docs/snowflake.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,11 @@ import snowflake.connector
 from bench.landed import land_a_day, land_history
 from pii_policies import load_contracts
 from pii_policies.keys import ensure_keys_for_raw
+from privacy import snowflake_retention
+from settings import load_settings
 from tests.dbt_project.landings import Landings
 from tests.dbt_project.support import DbtProject, Deployment
+from tests.privacy.support import CONFIG, RECEIPT_KEY
 from warehouse import DuckDBWarehouse
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
@@ -113,6 +116,8 @@ def main(arguments: Sequence[str]) -> int:
                     for line in _differences(con, remote, schema, table, without={*_OF_THE_RUN, "_extracted_at"}):
                         incremental.add(f"{schema}.{table}")
                         print(f"  {schema}.{table}: {line}", flush=True)
+            with _connected(port) as remote:
+                past_their_days, emptied, dated = _retention(folder, remote)
     empty = sorted(table for table, number in rows.items() if not number)
     print(
         json.dumps(
@@ -123,12 +128,16 @@ def main(arguments: Sequence[str]) -> int:
                 "marts_differing_built_anew": len(incremental),
                 "marts_empty": len(empty),
                 "rows_compared": sum(rows.values()),
+                "values_past_their_days": past_their_days,
+                "values_emptied": emptied,
+                "tables_with_an_end": dated,
                 "differing": sorted(differing | incremental),
                 "empty": empty,
             }
         )
     )
-    return 1 if differing or incremental or empty or not rows else 0
+    retained = 0 < emptied == past_their_days and dated
+    return 1 if differing or incremental or empty or not rows or not retained else 0
 
 
 def _land_first(deployment: Deployment, landings: Landings) -> None:
@@ -163,6 +172,26 @@ def _emulator(program: Path, log: Path) -> Iterator[int]:
         finally:
             server.terminate()
             server.wait()
+
+
+def _retention(folder: Path, remote: Any) -> tuple[int, int, int]:
+    """Enforce retention a hundred years on: comments with a text before, those without it now, and tables dated."""
+    os.environ["TAILRACE_RECEIPT_KEY"] = RECEIPT_KEY
+    config = folder / "tailrace.yml"
+    config.write_text(CONFIG.format(home=folder), encoding="utf-8")
+    counted = "select count(body), count(*) from raw_app.comments"
+    remote.execute("use database TAILRACE")
+    remote.execute("update raw_app.comments set body = 'words'")
+    remote.execute(counted)
+    ((before, _),) = remote.fetchall()
+    later = datetime(2126, 1, 1, tzinfo=UTC)
+    given = {"databases": ["TAILRACE"], "actor": "a test", "now": later}
+    (receipt,) = snowflake_retention.enforce(load_settings(config_path=config), remote, **given)
+    if snowflake_retention.enforce(load_settings(config_path=config), remote, **given):
+        sys.exit("retention: the second run found something to empty")
+    remote.execute(counted)
+    ((left, rows),) = remote.fetchall()
+    return int(before), int(rows - left), len(json.loads(receipt.read_text(encoding="utf-8"))["expiry"])
 
 
 @contextmanager

@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+from duckdb.func import SPECIAL, PythonUDFType
+from duckdb.sqltypes import VARCHAR
 
 from settings import TailraceError
 from warehouse.failpoints import failpoint
 from warehouse.lease import lease
 
+TextFunction = Callable[[pa.Array], pa.Array]
+"""Texts to as many texts, nulls among them."""
 DEFER_COMPACTION = "set max_vacuum_tasks = 0"
 """Leave holes, and row groups that are not full, to whoever writes next without haste: dbt, or ``compact``."""
 
@@ -52,6 +57,7 @@ class DuckDBWarehouse:
     def __init__(self, path: Path, *, vault_path: Path, memory_limit: str = "2GB") -> None:
         self._files = _Files(warehouse=path, vault=vault_path, lease=path.with_name("warehouse.lease"))
         self._memory_limit = memory_limit
+        self._functions: dict[str, TextFunction] = {}
         self._left: object = None
         self._epoch = 0
 
@@ -62,6 +68,10 @@ class DuckDBWarehouse:
     @property
     def lease_path(self) -> Path:
         return self._files.lease
+
+    def define(self, name: str, function: TextFunction) -> None:
+        """Let every connection from now on call ``function`` by ``name``, as a SQL function of one text."""
+        self._functions[name] = function
 
     @contextmanager
     def lease(self, purpose: str, *, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -172,6 +182,10 @@ class DuckDBWarehouse:
             connection.execute("set TimeZone = 'UTC'")
             mode = " (read_only)" if read_only else ""
             connection.execute(f"attach '{_text(self._files.vault)}' as vault{mode}")
+            for name, function in self._functions.items():
+                connection.create_function(
+                    name, function, [VARCHAR], VARCHAR, type=PythonUDFType.ARROW, null_handling=SPECIAL
+                )
         except duckdb.Error as error:
             raise TailraceError(warehouse_problem(self._files.warehouse, error)) from None
         return connection

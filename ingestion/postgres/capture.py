@@ -105,7 +105,8 @@ def capture_of(
     """The capture of one source database as ``tailrace.yml`` and the contracts describe it."""
     config = settings.sources.postgres
     if tables is None:
-        tables = [land.raw_table(table) for table in load_contracts().raw_tables("app")]
+        redaction = settings.privacy.redaction
+        tables = land.landed_tables(load_contracts(), "app", warehouse=warehouse, redaction=redaction)
     return Capture(
         database=database,
         dsn=dsn,

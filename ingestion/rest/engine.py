@@ -84,6 +84,7 @@ def open_lander(
         progress=progress,
         account=account,
         omit={name: frozenset({*connector.omit, *stream.omit}) for name, stream in connector.streams.items()},
+        redaction=settings.privacy.redaction,
     )
 
 

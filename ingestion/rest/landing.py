@@ -22,14 +22,15 @@ from ingestion.land import (
     RawTable,
     cast,
     ensure_table,
+    landed_tables,
     present_columns,
-    raw_table,
     registered,
     screen,
     upsert,
 )
 from ingestion.rest.residency import Residency
 from pii_policies import Contracts
+from settings import Redaction
 from warehouse import DuckDBWarehouse, positions, quote, transaction
 
 Progress = Callable[[str], None]
@@ -122,16 +123,18 @@ class Lander:
         progress: Progress | None = None,
         account: str = "",
         omit: Mapping[str, frozenset[str]] | None = None,
+        redaction: Redaction | None = None,
     ) -> None:
         """``source`` names the contract whose tables are the streams.
 
         ``account`` tells rows of several accounts apart, in ``_airbyte_meta``; ``omit`` has for a stream the fields
-        that are known and not wanted.
+        that are known and not wanted; ``redaction`` says what texts pass before they land.
         """
         tables = contracts.raw_tables(source)
         self.account = account
         self._omit = omit or {}
-        self.tables = {table.name: raw_table(table) for table in tables}
+        landed = landed_tables(contracts, source, warehouse=warehouse, redaction=redaction)
+        self.tables = {table.name: table for table in landed}
         self.residency = residency
         self.report = report
         self._source = source

@@ -48,6 +48,7 @@ def sync(settings: Settings, warehouse: DuckDBWarehouse, *, progress: Progress |
         warehouse=warehouse,
         report=report,
         progress=progress,
+        redaction=settings.privacy.redaction,
     )
     if source is None:
         lander.prepare([])

@@ -17,7 +17,7 @@ from ingestion.postgres.connection import connect
 from ingestion.postgres.slots import slot_name
 from orchestration import console
 from orchestration.environment import prepare
-from pii_policies import load_contracts
+from pii_policies import deeper, load_contracts
 from settings import Settings, TailraceError, load_settings, postgres_problem
 
 _LEAST_FREE_BYTES = 1_000_000_000
@@ -57,6 +57,8 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _checked("state folder is writable", lambda: prepare(settings))
     free = shutil.disk_usage(settings.state_dir).free
     yield Check("disk", f"{free // 10**6} MB free; free some" if free < _LEAST_FREE_BYTES else None)
+    if (redaction := settings.privacy.redaction) is not None:
+        yield _checked("redaction before landing", lambda: deeper.redactor(redaction))
     source = settings.sources.stripe
     for name, account in source.each().items():
         yield _checked(f"Stripe credential {name}".strip(), partial(source.api_key, name))

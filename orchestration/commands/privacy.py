@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from ingestion import forgetting
+from ingestion.airbyte.snowflake import connect
 from orchestration import console
-from orchestration.rights import rights_of
+from orchestration.rights import retain as enforce_retention
+from orchestration.rights import rights_of, snowflake_databases
+from privacy import expiry, ledger, people, receipts, requests, tenants
 from privacy import export as exporting
-from privacy import ledger, people, receipts, requests, retention, tenants
 from privacy import resume as resuming
-from privacy.rights import Rights
+from privacy.rights import Rights, operator
 from settings import Region, TailraceError, load_settings
 
 
@@ -22,6 +25,10 @@ def exercise(act: Callable[[Rights], Path | list[Path]], *, title: str, region: 
     settings = load_settings(region=region)
     with console.step(title, quiet=as_json) as progress:
         done = act(rights_of(settings, progress=progress))
+    _tell_receipts(done, as_json=as_json)
+
+
+def _tell_receipts(done: Path | list[Path], *, as_json: bool) -> None:
     paths = done if isinstance(done, list) else [done]
     bodies = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     if as_json:
@@ -90,12 +97,41 @@ def readmit(tenant: str, *, region: str | None, as_json: bool) -> None:
 
 
 def retain(*, region: str | None, as_json: bool) -> None:
-    exercise(
-        lambda rights: [path for path in [retention.enforce(rights)] if path is not None],
-        title="retention",
-        region=region,
-        as_json=as_json,
-    )
+    settings = load_settings(region=region)
+    with console.step("retention", quiet=as_json) as progress:
+        done = enforce_retention(settings, progress=progress)
+    _tell_receipts(done, as_json=as_json)
+
+
+def expire(*, deleted_at: str | None, region: str | None, as_json: bool) -> None:
+    settings = load_settings(region=region)
+    if settings.warehouse.kind != "snowflake":
+        raise TailraceError(
+            "warehouse.kind duckdb: nothing is left to expire; erasing and retention write the file anew at once"
+        )
+    at = _moment(deleted_at) if deleted_at else datetime.now(UTC)
+    databases = snowflake_databases(settings)
+    with connect(settings) as connection:
+        path = expiry.state(settings, connection.cursor(), databases=databases, deleted_at=at, actor=operator())
+    body = json.loads(path.read_text(encoding="utf-8"))
+    if as_json:
+        console.emit_json(body)
+        return
+    _show(path, body)
+    told = ("table", "kind", "retention_days", "time_travel_ends", "fail_safe_ends")
+    rows = [tuple(each[name] for name in told) for each in body["tables"]]
+    console.table("what was deleted is gone", ["table", "kind", "days", "to readers after", "altogether after"], rows)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise TailraceError("--deleted-at: not a time; write it as 2026-03-01T12:00:00Z") from None
+    at = given if given.tzinfo else given.replace(tzinfo=UTC)
+    if at > datetime.now(UTC):
+        raise TailraceError("--deleted-at: lies ahead; give the time at which the rows were deleted")
+    return at
 
 
 def request(kind: str, *, tenant: str, subject: str, region: str | None, as_json: bool) -> None:

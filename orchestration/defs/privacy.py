@@ -15,16 +15,17 @@ from dagster import (
 
 from orchestration.defs.deployment import Deployment
 from orchestration.failures import station
-from orchestration.rights import rights_of
+from orchestration.rights import retain, rights_of
 from privacy import requests
-from privacy.rights import Rights
+from privacy.rights import Progress
+from settings import Settings
 
 
-def _job(kind: str, act: Callable[[Rights], list[Path]], description: str) -> JobDefinition:
+def _job(kind: str, act: Callable[[Settings, Progress], list[Path]], description: str) -> JobDefinition:
     @op(name=f"exercise_{kind}", description=description)
     def exercise(context: OpExecutionContext, deployment: Deployment) -> None:
         with station(kind):
-            for path in act(rights_of(deployment.settings, progress=context.log.info)):
+            for path in act(deployment.settings, context.log.info):
                 context.log.info(f"receipt {path}")
 
     @job(name=f"privacy_{kind}", description=description, executor_def=in_process_executor)
@@ -34,8 +35,18 @@ def _job(kind: str, act: Callable[[Rights], list[Path]], description: str) -> Jo
     return exercised
 
 
-JOBS = [_job(kind, requests.handler(kind), f"Exercise every waiting request: {kind}.") for kind in requests.KINDS]
-_retention = next(each for each in JOBS if each.name == "privacy_retention")
+def _waiting(kind: str) -> Callable[[Settings, Progress], list[Path]]:
+    handle = requests.handler(kind)
+    return lambda settings, progress: handle(rights_of(settings, progress=progress))
+
+
+_retention = _job(
+    "retention", lambda settings, progress: retain(settings, progress=progress), "Empty what is past its class's days."
+)
+JOBS = [
+    *(_job(kind, _waiting(kind), f"Exercise every waiting request: {kind}.") for kind in requests.KINDS),
+    _retention,
+]
 
 SCHEDULES = [
     ScheduleDefinition(

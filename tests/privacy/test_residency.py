@@ -44,7 +44,7 @@ def test_a_configuration_that_crosses_regions_is_refused_when_it_is_read(
 
 @pytest.mark.parametrize("given", ["postgres", "serving"])
 def test_a_hipaa_tenant_where_no_silos_are_configured_is_refused_when_it_is_read(tmp_path: Path, given: str) -> None:
-    text = CONFIG.format(home=tmp_path) + "residency: {silo_only: [clinic]}\n"
+    text = CONFIG.format(home=tmp_path) + "residency: {silo_only: [clinic], silo_only_in_shared_sources: lands}\n"
     first = {
         "postgres": ("postgres: {", "postgres: {silo_databases: silo_*, "),
         "serving": ("serving: {", "serving: {silo_databases: silo_*, "),
@@ -56,6 +56,47 @@ def test_a_hipaa_tenant_where_no_silos_are_configured_is_refused_when_it_is_read
         load_settings(config_path=config, region="us")
     config.write_text(text.replace(*first["postgres"]).replace(*first["serving"]))
     assert load_settings(config_path=config, region="us").residency.silo_only == ("clinic",)
+
+
+AIRBYTE = """
+airbyte:
+  url: http://127.0.0.1:1
+  workspace_id: w
+  client_id_env: X
+  client_secret_env: X
+  destination: {host: h, database: d, warehouse: w, role: r, username: u, private_key_env: X}
+  sources: {stripe: {account_serves_one_region: true, account_id: acct_1}}
+"""
+
+
+def test_tenants_of_silos_whose_records_lie_in_a_shared_account_are_named_before_they_land(tmp_path: Path) -> None:
+    config = tmp_path / "tailrace.yml"
+    config.write_text(CONFIG.format(home=tmp_path) + "residency: {silo_only: [clinic]}\n")
+    with pytest.raises(TailraceError, match=r"names 1 tenants, and Stripe .*silo_only_in_shared_sources: lands"):
+        load_settings(config_path=config)
+
+
+@pytest.mark.parametrize(
+    ("demand", "key"),
+    [
+        (
+            "residency: {silo_only: [clinic], silo_only_in_shared_sources: lands}",
+            "residency.silo_only",
+        ),
+        ("privacy: {redaction: {at_landing: presidio}}", "privacy.redaction"),
+    ],
+)
+def test_what_is_decided_before_rows_land_is_not_left_to_airbyte(tmp_path: Path, demand: str, key: str) -> None:
+    config = tmp_path / "tailrace.yml"
+    silos = CONFIG.format(home=tmp_path)
+    silos = silos.replace("postgres: {", "postgres: {silo_databases: silo_*, ")
+    silos = silos.replace("serving: {", "serving: {silo_databases: silo_*, ")
+    for text in (f"{silos}{demand}\n", silos + AIRBYTE):
+        config.write_text(text)
+        load_settings(config_path=config)
+    config.write_text(f"{silos}{demand}\n{AIRBYTE}")
+    with pytest.raises(TailraceError, match=rf"{re.escape(key)} is decided before .* airbyte\.sources\.stripe lands"):
+        load_settings(config_path=config)
 
 
 def tenant(**changes: Any) -> Tenant:

@@ -32,7 +32,9 @@ def product(product: Any) -> Any:
     product.tables = (*TABLES, DIRECTORY)
     product.run(product.shared, *DDL.split(";"), add(HERE, "here"), item(HERE))
     text = product.config.read_text().replace("serving: {", f"serving: {{silo_databases: '{product.silo}', ")
-    product.config.write_text(f"{text}residency: {{silo_only: [clinic, '{HERE[:-1]}9']}}\n")
+    product.config.write_text(
+        f"{text}residency: {{silo_only: [clinic, '{HERE[:-1]}9'], silo_only_in_shared_sources: lands}}\n"
+    )
     return product
 
 

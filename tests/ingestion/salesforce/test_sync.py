@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ingestion import salesforce
-from settings import TailraceError
+from settings import Redaction, TailraceError
 from tests.ingestion.salesforce.support import (
     NAMES,
     TABLES,
@@ -373,6 +373,25 @@ def test_an_object_of_the_configuration_lands_by_its_classes_and_follows_its_acc
     settings, warehouse = deployment(org.url, objects="{Visit__c: {fields: {Notes__c: secret}}}")
     with pytest.raises(TailraceError, match=r"Visit__c.*unknown class secret"):
         salesforce.sync(settings, warehouse)
+
+
+def test_a_text_of_a_configured_object_lands_redacted_and_compares_equal(org: Org, deployment: Deployments) -> None:
+    account = org.account("york", "us")
+    org.create("Visit__c", Account__c=account, Notes__c="Met bob@example.com", Minutes__c="40")
+    settings, warehouse = deployment(
+        org.url,
+        objects="{Visit__c: {account: Account__c, fields: {Notes__c: scanned_text}}}",
+        reconcile_hours="0",
+    )
+    privacy = settings.privacy.model_copy(update={"redaction": Redaction(at_landing="presidio")})
+    settings = settings.model_copy(update={"privacy": privacy})
+    salesforce.sync(settings, warehouse)
+    (row,) = live_rows(warehouse, "Visit__c").values()
+    assert row["Notes__c"] == "Met [email]"
+    org.pass_time(LONG)
+    report = salesforce.sync(settings, warehouse)
+    assert not report.repaired["Visit__c"]
+    assert live_rows(warehouse, "Visit__c")[row["Id"]]["_airbyte_raw_id"] == row["_airbyte_raw_id"]
 
 
 def test_an_object_that_the_org_does_not_show_is_named_unless_it_is_left_out(org: Org, deployment: Deployments) -> None:
