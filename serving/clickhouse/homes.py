@@ -22,7 +22,8 @@ def homes(settings: Settings, section: ClickHouse, tenants: Iterable[Tenant]) ->
         if tenant.tier == "silo"
     }
     names = {"": section.database, **silos}
-    return {tenant: names[name] for tenant, name in everywhere.homes(settings, tenants, names).items()}
+    # A namespace is Postgres' own: here its tenant is one of the shared database's.
+    return {tenant: names[home.database] for tenant, home in everywhere.homes(settings, tenants, names).items()}
 
 
 def silo_database(section: ClickHouse, slug: str) -> str:
