@@ -42,7 +42,7 @@ up: $(STAMP) ## everything running until Ctrl-C: Dagster on :3000, the tenant da
 	@$(BIN)/tailrace up $(DEMO_FLAGS)
 
 test: $(STAMP) lint ## lint, then the whole test suite; no credentials, no network
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile  # on two cores: tests wait for servers, disks and other processes
 
 test-postgres: $(STAMP) ## the capture suite on every PostgreSQL that is present: 15 (if installed), 16, 18 (VERSIONS=15,16, MARK=operations; TAILRACE_TEST_SEEDS=200 for more)
 	@PYTHONPATH=. $(BIN)/python tests/on_every_postgres.py $(if $(VERSIONS),--versions $(VERSIONS)) $(if $(MARK),-m $(MARK))

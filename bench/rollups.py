@@ -26,12 +26,16 @@ _START = datetime(2026, 7, 1, tzinfo=UTC)
 
 @dataclass
 class Product:
-    """A warehouse with ``rows`` of usage, a day of each tenant a row, and a database to publish it to."""
+    """A warehouse with ``rows`` of usage, a day of each tenant a row, and a database to publish it to.
+
+    ``windows``: with the rolling windows that the rollups declare, which raw COPY has nothing to compare with.
+    """
 
     server: EmbeddedPostgres
     folder: Path
     database: str
     rollups: tuple[str, ...] = (USAGE,)
+    windows: bool = False
     published: int = 0
 
     @property
@@ -65,7 +69,7 @@ class Product:
                 "name": model["name"],
                 "schema": "rollups",
                 "description": model["description"],
-                "config": {"contract": {"enforced": True}, "meta": model.get("config", {}).get("meta", {})},
+                "config": {"contract": {"enforced": True}, "meta": model["config"]["meta"] if self.windows else {}},
                 "constraints": model["constraints"],
                 "columns": {column["name"]: column for column in model["columns"]},
             }
@@ -109,7 +113,9 @@ def server(folder: Path) -> Iterator[EmbeddedPostgres]:
         yield postgres
 
 
-def new_product(postgres: EmbeddedPostgres, folder: Path, name: str, *, rollups: tuple[str, ...] = (USAGE,)) -> Product:
+def new_product(
+    postgres: EmbeddedPostgres, folder: Path, name: str, *, rollups: tuple[str, ...] = (USAGE,), windows: bool = False
+) -> Product:
     postgres.create_database(name)
     with postgres.connect(name) as admin:
         for schema, roles in (
@@ -118,7 +124,7 @@ def new_product(postgres: EmbeddedPostgres, folder: Path, name: str, *, rollups:
         ):
             admin.execute(f"create schema {schema} authorization tailrace_owner")
             admin.execute(f"grant usage on schema {schema} to {roles}")
-    return Product(postgres, folder, name, rollups)
+    return Product(postgres, folder, name, rollups, windows)
 
 
 def fill(warehouse: duckdb.DuckDBPyConnection, rows: int) -> None:

@@ -55,23 +55,24 @@ class Bench:
 
 
 def publishing(bench: Bench) -> Figures:
-    """Raw copy, full publish and a publish of 1% in turns, each round in databases of its own."""
-    seconds: Seconds = {"copy": [], "full": [], "one percent": []}
+    """Raw copy, full publish and a publish of 1% in turns, each round in databases of its own; then with windows."""
+    seconds: Seconds = {each: [] for each in ("copy", "full", "one percent", "full, windows", "one percent, windows")}
     with bench.warehouse(bench.rows) as warehouse:
         binary = _as_binary(bench, warehouse)
         for number in range(bench.rounds):
             seconds["copy"].append(_raw_copy(bench, binary))
-            product = new_product(bench.postgres, bench.folder, f"publish_{number}")
-            _settle(bench)
-            made, took = product.publish(warehouse)
-            assert made.written == made.rows == bench.rows // TENANTS * TENANTS
-            seconds["full"].append(took)
-            for change in range(3):
-                rows = _change(warehouse, bench.rows, number * 3 + change)
+            for windows, suffix in ((False, ""), (True, ", windows")):
+                product = new_product(bench.postgres, bench.folder, f"publish_{number}_{windows}", windows=windows)
+                _settle(bench)
                 made, took = product.publish(warehouse)
-                assert made.written == rows
-                seconds["one percent"].append(took)
-            _drop(bench, product)
+                assert made.written == made.rows == bench.rows // TENANTS * TENANTS
+                seconds[f"full{suffix}"].append(took)
+                for change in range(3):
+                    rows = _change(warehouse, bench.rows, number * 6 + 3 * windows + change)
+                    made, took = product.publish(warehouse)
+                    assert made.written == rows
+                    seconds[f"one percent{suffix}"].append(took)
+                _drop(bench, product)
     bench.seconds["publish"] = seconds
     full, one = statistics.median(seconds["full"]), statistics.median(seconds["one percent"])
     return {"publish_vs_copy": full / statistics.median(seconds["copy"]), "one_percent_over_full": one / full}

@@ -38,7 +38,7 @@ def test_one_run_gives_every_figure_and_writes_them_where_it_is_told(
     result = run(capsys, "--seconds", "0.5", "--results", str(tmp_path))
     assert all(result[key] > 0 for key in serving.GOALS if key != "mixed_versions")
     assert result["mixed_versions"] == 0
-    assert result["seconds"]["publish"].keys() == {"copy", "full", "one percent"}
+    assert {"copy", "full", "one percent", "one percent, windows"} <= result["seconds"]["publish"].keys()
     [written] = tmp_path.glob("serving-*.json")
     assert json.loads(written.read_text()) == result
 

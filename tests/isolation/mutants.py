@@ -6,6 +6,7 @@ A mutant is applied to both worlds, and undone after the attempts.
 # ruff: noqa: S608 - every statement is made of constants and of names out of the catalogue
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from unittest.mock import patch
 
 import psycopg
 
-from serving.api import postgres
+from serving.api import limits, postgres
 from tests.isolation.broken_api import BROKEN, accepting
 from tests.isolation.registry import Channel
 from tests.isolation.world import World
@@ -314,6 +315,13 @@ def aloud(world: World) -> Iterator[None]:
         world.serve_other = serve_aloud  # type: ignore[method-assign]
         yield
         world.serve_other = serve  # type: ignore[method-assign]
+
+
+@mutant("an API whose tenants share one allowance", "api")
+def one_allowance(_: World) -> Iterator[None]:
+    take = limits.Limits.take
+    with patch.object(limits.Limits, "take", lambda self, tenant: take(self, uuid.UUID(int=0))):
+        yield
 
 
 @mutant("an API that sets the tenant for the session", "pooler")

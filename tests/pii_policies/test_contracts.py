@@ -186,7 +186,7 @@ def test_what_may_never_land_is_not_among_the_landed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(["check"], 0), ([], 2), (["chekc"], 2), (["check", "app"], 2), (["publication", "app"], 0)]
+    ("arguments", "code"), [([], 2), (["chekc"], 2), (["check", "app"], 2), (["publication", "app"], 0)]
 )
 def test_the_command_says_by_its_exit_code_what_it_found(arguments: list[str], code: int) -> None:
     finished = subprocess.run([sys.executable, "-m", "pii_policies", *arguments], cwd=ROOT, capture_output=True)

@@ -72,7 +72,7 @@ def test_an_empty_org_lands_nothing_and_its_first_record_later(org: Org, deploym
 def test_raw_equals_the_org_after_random_changes(org: Org, deployment: Deployments, way: str, seed: int) -> None:
     rng = random.Random(seed)
     org.do("behave", page=5)
-    for step in range(8):
+    for step in range(5):
         settings, warehouse = deployment(org.url, bulk_from=WAYS[way])
         for _ in range(rng.randrange(1, 8)):
             change_something(org, rng)
