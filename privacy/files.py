@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,15 @@ def holding(settings: Settings, values: Iterable[str]) -> list[str]:
 
 
 def _holds(path: Path, values: Sequence[str]) -> bool:
+    """Whether a file's bytes hold one of ``values``; a number counts only where it stands alone."""
     wanted = {value.encode() for value in values} | {value.lower().encode() for value in values}
+    numbers = [re.compile(rb"(?<![0-9A-Za-z])%b(?![0-9A-Za-z])" % value) for value in wanted if value.isdigit()]
     try:
         with path.open("rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 return False
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                return any(content.find(value) >= 0 for value in wanted)
+                named = any(content.find(value) >= 0 for value in wanted if not value.isdigit())
+                return named or any(number.search(content) for number in numbers)
     except FileNotFoundError:
         return False

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -156,33 +157,24 @@ def scrub_built(con: duckdb.DuckDBPyConnection, raw_schemas: Iterable[str], valu
     in. Where nothing would, they stay away.
     """
     done = []
-    con.execute("create or replace temp table _gone (value varchar)")
-    con.execute("insert into _gone select unnest(?::varchar[])", [list(values)])
-    for schema, table, columns in built_tables(con, raw_schemas):
-        relation = f"{quote(schema)}.{quote(table)}"
-        if (schema, table) == ("main", "_gone"):
-            continue
-        holds = " or ".join(_holds(con, schema, table, column) for column in columns)
-        rows = con.execute(f"delete from {relation} as n where {holds}").fetchall()
-        if rows[0][0]:
-            done.append(Scrubbed(table=f"{schema}.{table}", deleted=int(rows[0][0]), emptied=0))
-    con.execute("drop table _gone")
+    with _gone(con, values):
+        for schema, table, columns in built_tables(con, raw_schemas):
+            holds = " or ".join(_holds(con, schema, table, column) for column in columns)
+            rows = con.execute(f"delete from {quote(schema)}.{quote(table)} as n where {holds}").fetchall()
+            if rows[0][0]:
+                done.append(Scrubbed(table=f"{schema}.{table}", deleted=int(rows[0][0]), emptied=0))
     return done
 
 
 def count_built(con: duckdb.DuckDBPyConnection, raw_schemas: Iterable[str], values: Sequence[str]) -> dict[str, int]:
     """``schema.table`` → rows outside of raw that hold one of ``values``."""
     found: dict[str, int] = {}
-    con.execute("create or replace temp table _gone (value varchar)")
-    con.execute("insert into _gone select unnest(?::varchar[])", [list(values)])
-    for schema, table, columns in built_tables(con, raw_schemas):
-        if (schema, table) == ("main", "_gone"):
-            continue
-        holds = " or ".join(_holds(con, schema, table, column) for column in columns)
-        (count,) = con.execute(f"select count(*) from {quote(schema)}.{quote(table)} as n where {holds}").fetchall()[0]
-        if count:
-            found[f"{schema}.{table}"] = int(count)
-    con.execute("drop table _gone")
+    with _gone(con, values):
+        for schema, table, columns in built_tables(con, raw_schemas):
+            holds = " or ".join(_holds(con, schema, table, column) for column in columns)
+            counted = con.execute(f"select count(*) from {quote(schema)}.{quote(table)} as n where {holds}").fetchall()
+            if counted[0][0]:
+                found[f"{schema}.{table}"] = int(counted[0][0])
     return found
 
 
@@ -194,8 +186,29 @@ def _holds(con: duckdb.DuckDBPyConnection, schema: str, table: str, column: str)
     ).fetchall()[0]
     name = f"n.{quote(column)}"
     if kind == "VARCHAR":
-        return f"{name} in (select value from _gone)"
-    return f"exists (select 1 from _gone where contains({name}::varchar, _gone.value))"
+        return f"list_contains(getvariable('gone'), {name})"
+    return f"regexp_matches({name}::varchar, getvariable('gone_pattern'))"
+
+
+def _named(values: Sequence[str]) -> str:
+    """What finds any of ``values`` within a text, as RE2 writes it.
+
+    A number counts only where it stands alone: a record's id of three digits is in every other pseudonym.
+    """
+    edges = ("(?:^|[^0-9A-Za-z])", "(?:[^0-9A-Za-z]|$)")
+    return "|".join(re.escape(v).join(edges) if v.isdecimal() else re.escape(v) for v in values) or "[^\\s\\S]"
+
+
+@contextmanager
+def _gone(con: duckdb.DuckDBPyConnection, values: Sequence[str]) -> Iterator[None]:
+    """``values`` at hand for the conditions of ``_holds``."""
+    con.execute("set variable gone = ?", [list(values)])
+    con.execute("set variable gone_pattern = ?", [_named(values)])
+    try:
+        yield
+    finally:
+        con.execute("reset variable gone")
+        con.execute("reset variable gone_pattern")
 
 
 def mentions(con: duckdb.DuckDBPyConnection, values: Sequence[str]) -> dict[str, int]:
@@ -208,7 +221,7 @@ def mentions(con: duckdb.DuckDBPyConnection, values: Sequence[str]) -> dict[str,
         "join duckdb_tables() using (database_name, schema_name, table_name) where database_name = current_database() "
         "and data_type in ('VARCHAR', 'JSON', 'UUID', 'VARCHAR[]', 'UUID[]') group by all order by all"
     ).fetchall()
-    pattern = "|".join(re.escape(value.lower()) for value in values)
+    pattern = _named([value.lower() for value in values])
     found: dict[str, int] = {}
     for schema, table, columns in listed:
         counts = ", ".join(f"count(*) filter (regexp_matches(lower({quote(c)}::varchar), $pattern))" for c in columns)

@@ -15,7 +15,7 @@ import pytest
 
 from ingestion import forgetting
 from pii_policies import load_contracts
-from privacy import files, journal, ledger, people, receipts
+from privacy import files, journal, ledger, people, receipts, stores
 from privacy.erase import erase
 from privacy.resume import resume
 from settings import ROOT, TailraceError
@@ -191,6 +191,21 @@ def test_a_legal_hold_refuses_with_its_reason_on_the_receipt(home: Home) -> None
     erase(home.rights(), tenant="alpha", subject=CONTACT)
     actions = home.query("select action, outcome from tailrace.privacy_audit order by done_at")
     assert actions == [("erase", "refused"), ("erasure", "done")]
+
+
+def test_a_number_names_the_person_only_where_it_stands_alone(home: Home) -> None:
+    john = {**sources()["app", "comments"][3], "body": f"reference a{CONTACT}f of John's"}
+    home.sync({("app", "comments"): [john]})
+    exported = files.exports_dir(home.settings)
+    exported.mkdir(parents=True)
+    (exported / "johns.json").write_text(json.dumps({"key": f"a{CONTACT}f", "size": f"{CONTACT}0"}))
+    (exported / "names-her.json").write_text(json.dumps({"met": [int(CONTACT)]}))
+    written = receipt(erase(home.rights(), tenant="alpha", subject=JANE))
+    assert "raw_app.comments.body" not in written["mentions"]
+    assert [path.name for path in exported.iterdir()] == ["johns.json"]
+    home.sync({("app", "comments"): [{**john, "body": f"see contact {CONTACT}, please"}]})
+    with home.warehouse.reader() as con:
+        assert stores.mentions(con, [CONTACT]) == {"raw_app.comments.body": 1}
 
 
 def test_quarantine_and_exports_lose_the_person(home: Home) -> None:
