@@ -66,7 +66,7 @@ test-isolation: $(STAMP) ## every way a tenant may try to learn of another: SQL,
 test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off; sources on their worst days; marts of disordered input
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m operations tests/end_to_end/test_bad_days.py \
 		tests/end_to_end/test_interruptions.py tests/ingestion/salesforce tests/ingestion/test_fault_matrix.py \
-		tests/orchestration tests/demo tests/dbt_project
+		tests/orchestration tests/demo tests/dbt_project tests/bench
 
 test-rights: $(STAMP) ## rights of a whole deployment, each killed at every point; two regions side by side
 	@$(BIN)/python -m pytest tests/privacy tests/end_to_end/test_rights.py tests/end_to_end/test_two_regions.py -m "operations or not operations"
@@ -90,12 +90,17 @@ $(EMULATOR): $(STAMP)
 	@touch $@
 
 lint: $(STAMP) ## ruff, mypy, import rule, sqlfluff, contracts, compiled artefacts and the privacy proof
+	@$(MAKE) --no-print-directory -j2 lint-sql lint-code
+
+lint-sql: $(STAMP)
+	@$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --disable-progress-bar
+
+lint-code: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	@$(BIN)/tailrace policy check
 	@$(BIN)/tailrace airbyte manifest --check
-	@$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --disable-progress-bar
 
 bench-cdc: $(STAMP) ## capture from Postgres beside its peers, figures to bench/results (ROWS, ROUNDS, ONLY=key,key)
 	@$(BIN)/python -m bench.cdc $(BENCH_FLAGS) && $(BIN)/python -m bench.report

@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bench import report
 from bench.report import CDC_GOALS
 from bench.scenarios import SCENARIOS
 from settings import ROOT
 
 
+@pytest.mark.operations
 def test_a_run_measures_what_was_asked_and_ends_with_every_key(tmp_path: Path) -> None:
     asked = {"inserts_vs_recvlogical", "inserts_vs_per_message", "idle_poll_ms", "visible_p95_ms"}
     ended = subprocess.run(

@@ -32,6 +32,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     return json.loads(capsys.readouterr().out.splitlines()[-1])  # type: ignore[no-any-return]
 
 
+@pytest.mark.operations
 def test_one_run_gives_every_figure_and_writes_them_where_it_is_told(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import gzip
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote as url_quote
 
 import duckdb
+import numpy as np
+from numpy.typing import NDArray
 
 from warehouse import quote
 
@@ -54,15 +56,46 @@ def forms(value: str) -> list[Form]:
 
 
 class Searcher:
-    """Finds any of ``values`` (the mark stands for all that carry it)."""
+    """Finds any of ``values`` (the mark stands for all that carry it), however many they are."""
 
     def __init__(self, values: list[str]) -> None:
-        self._forms = [form for value in dict.fromkeys(values) for form in forms(value)]
+        sought = {form for value in dict.fromkeys(values) for form in forms(value)}
+        self._folded = _Needles(form for form in sought if not form.exact)
+        self._exact = _Needles(form for form in sought if form.exact)
 
     def find(self, content: bytes) -> set[str]:
         """The names of the forms that are in ``content``."""
-        lowered = content.lower()
-        return {form.name for form in self._forms if form.needle in (content if form.exact else lowered)}
+        return self._folded.within(content.lower()) | self._exact.within(content)
+
+
+class _Needles:
+    """Forms by their first eight bytes: a pass over a content's own eights leaves few that are worth a look."""
+
+    def __init__(self, forms: Iterable[Form]) -> None:
+        self._by_head: dict[int, list[Form]] = {}
+        self._short: list[Form] = []
+        for form in forms:
+            if len(form.needle) < 8:
+                self._short.append(form)
+            else:
+                self._by_head.setdefault(int.from_bytes(form.needle[:8], "little"), []).append(form)
+        heads = np.fromiter(self._by_head, dtype=np.uint64, count=len(self._by_head))
+        self._seen = np.zeros(1 << 20, dtype=bool)
+        self._seen[_slot(heads)] = True
+
+    def within(self, content: bytes) -> set[str]:
+        found = {form.name for form in self._short if form.needle in content}
+        heads: set[int] = set()
+        for offset in range(min(8, max(len(content) - 7, 0))):
+            words = np.frombuffer(content, dtype="<u8", offset=offset, count=(len(content) - offset) // 8)
+            heads.update(np.unique(words[self._seen[_slot(words)]]).tolist())
+        likely = (form for head in heads for form in self._by_head.get(head, ()))
+        return found | {form.name for form in likely if form.needle in content}
+
+
+def _slot(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A word's place among 2^20, by Fibonacci hashing."""
+    return (words * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(44)
 
 
 def in_file(path: Path) -> Iterator[tuple[str, bytes]]:

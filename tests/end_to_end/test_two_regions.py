@@ -162,8 +162,9 @@ def test_each_region_holds_its_own_tenants_and_no_byte_of_the_others(sides: dict
     eu, us = sides["eu"], sides["us"]
     for side in (eu, us):
         assert len(side.tenants) > 1
-        assert any("warehouse.duckdb" in place for place in held_of(side, side)), "what is searched for can be found"
-        schemas = {place.split("(")[1].split(".")[0] for place in held_of(side, side) if "raw_" in place}
+        places = held_of(side, side)
+        assert any("warehouse.duckdb" in place for place in places), "what is searched for can be found"
+        schemas = {place.split("(")[1].split(".")[0] for place in places if "raw_" in place}
         assert schemas == {"raw_app", "raw_stripe", "raw_hubspot", "raw_salesforce"}, "of every source some landed"
     assert held_of(eu, us) == []
     assert held_of(us, eu) == []

@@ -87,6 +87,7 @@ def test_the_assets_are_those_of_the_embedded_loaders(configure: Configure) -> N
         assert {k: v.deps for k, v in ours.specs_by_key.items()} == {k: v.deps for k, v in theirs.specs_by_key.items()}
 
 
+@pytest.mark.operations
 def test_a_source_has_one_asset_whoever_lands_it(configure: Configure) -> None:  # noqa: F811
     """The whole code location, loaded in a process of its own with no server to ask."""
     settings = configure(HUBSPOT, warehouse="duckdb", url="http://127.0.0.1:9/api/public/v1")

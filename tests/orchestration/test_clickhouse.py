@@ -32,6 +32,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.operations
 def test_the_asset_waits_for_its_model_and_for_every_gated_rollup(tmp_path: Path) -> None:
     from quality.rollup_gate import rollup_names
 
