@@ -41,6 +41,7 @@ def peer(source: Source, path: Path) -> PerMessage:
     return PerMessage(dsn=source.dsn, slot="peer", publication=PUBLICATION, path=path, table=EVENTS)
 
 
+@pytest.mark.operations
 def test_every_contender_lands_inserts_updates_moves_and_deletes(source: Source, tmp_path: Path) -> None:
     assert contenders.engine(source, "events").seconds > 0
     assert contenders.engine_snapshot(source, "events").seconds > 0

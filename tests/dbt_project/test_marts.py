@@ -455,6 +455,7 @@ def test_mf_query_answers_what_the_marts_say(deployment: Deployment, tmp_path: P
     )
 
 
+@pytest.mark.operations
 def test_an_unknown_billing_interval_fails_the_build(tmp_path: Path, dbt: DbtProject) -> None:
     deployment = Deployment(tmp_path, dbt)
     history = History()

@@ -12,6 +12,7 @@ from demo.postgres import VERSIONS, EmbeddedPostgres, available_versions
 from settings import TailraceError
 
 
+@pytest.mark.operations
 @pytest.mark.parametrize("version", available_versions())
 def test_a_version_runs_with_logical_decoding_and_recovers_from_a_power_cut(tmp_path: Path, version: Any) -> None:
     with EmbeddedPostgres(tmp_path, version=version) as server:

@@ -61,6 +61,7 @@ def test_a_taken_port_is_named(settings: Settings) -> None:
     assert not port_taken(settings.demo.postgres_port)
 
 
+@pytest.mark.operations
 def test_a_second_start_is_refused_and_a_killed_first_one_is_recovered_from(settings: Settings) -> None:
     process = subprocess.Popen([sys.executable, "-c", HOLD], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:

@@ -52,6 +52,7 @@ def described(environment: dict[str, str]) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.operations
 def test_definitions_load_without_secrets(environment: dict[str, str]) -> None:
     dg = str(Path(sys.executable).with_name("dg"))
     done = subprocess.run([dg, "check", "defs"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)

@@ -117,6 +117,7 @@ def test_transaction_begun_before_a_changed_type_sees_one_version_though_it_touc
     assert (run, figures) in [(("run 1",), [(1,)]), (("run 2",), [(2,)])], tenant.slug
 
 
+@pytest.mark.operations
 def test_killed_while_tables_change_places_leaves_the_old_and_the_next_finishes(product: Product) -> None:
     for version, point in enumerate(["publish_after_load", "publish_after_first_table", "publish_before_commit"], 2):
         product.publish(1)

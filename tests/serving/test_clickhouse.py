@@ -27,7 +27,7 @@ pytest.importorskip("clickhouse_connect")
 pytest.importorskip("chdb")
 
 
-TELLING = ("clickhouse_before_commit", "clickhouse_mid_sweep")
+TELLING = ("clickhouse_mid_sweep",)
 """The points that are tried in every run of the suite; ``make test-serving`` tries the others."""
 
 

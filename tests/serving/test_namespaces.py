@@ -127,12 +127,14 @@ def test_tenant_that_moves_into_a_namespace_and_back_leaves_nothing_behind(produ
 
 
 @pytest.mark.parametrize(("tier", "point"), [
-    ("namespace", "publish_after_first_table"),
     ("namespace", "publish_before_commit"),
-    ("namespace", "publish_after_commit"),
-    ("pool", "publish_before_commit"),
     ("pool", "publish_after_commit"),
-    ("pool", "publish_before_drop"),
+    *(pytest.param(*each, marks=pytest.mark.operations) for each in [
+        ("namespace", "publish_after_first_table"),
+        ("namespace", "publish_after_commit"),
+        ("pool", "publish_before_commit"),
+        ("pool", "publish_before_drop"),
+    ]),
 ])  # fmt: skip
 def test_killed_amid_a_move_is_found_whole_and_the_next_run_finishes(product: Product, tier: str, point: str) -> None:
     slug = "birch" if tier == "namespace" else "cedar"

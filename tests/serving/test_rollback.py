@@ -99,6 +99,7 @@ def test_one_tenants_rollback_is_its_own(product: Product) -> None:
     assert all(product.seen(tenant) == {("run 3", 3)} for tenant in product.tenants.values())
 
 
+@pytest.mark.operations
 def test_rollbacks_go_on_back_as_far_as_is_kept(product: Product) -> None:
     last = versions.KEPT + 3
     for version in range(1, last + 1):

@@ -18,7 +18,7 @@ from tests.ingestion.postgres.history import IDENTITIES, Author, Step, play, sho
 from tests.seeds import seeds
 
 
-@pytest.mark.parametrize("seed", seeds(6))
+@pytest.mark.parametrize("seed", seeds(4))
 def test_random_writes_and_killed_passes_leave_raw_equal_to_the_source(product_for_a_while: Any, seed: int) -> None:
     identity = IDENTITIES[seed % len(IDENTITIES)]
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 import urllib3
 
 from demo.sandbox.salesforce_api import SIMULATOR
@@ -21,6 +22,8 @@ NAMES = [table.name for table in TABLES]
 CALCULATED = {"Account": "Open_Pipeline__c", "Opportunity": "Account_Industry__c"}
 # By which way much is read: pages of a query, or a Bulk 2.0 job.
 WAYS = {"query": 1_000_000, "bulk": 1}
+# Queries are what every other test reads by.
+in_both_ways = pytest.mark.parametrize("way", ["bulk", pytest.param("query", marks=pytest.mark.operations)])
 _DATA = "/services/data/v62.0"
 _CONFIG = """
 region: us

@@ -22,6 +22,7 @@ from tests.ingestion.salesforce.support import (
     Deployments,
     Org,
     assert_equal,
+    in_both_ways,
     live_rows,
 )
 from tests.ingestion.salesforce.test_sync import LONG, WHOLE, position
@@ -70,7 +71,7 @@ salesforce.sync(settings, open_warehouse(settings))
 """
 
 
-@pytest.mark.parametrize("way", WAYS)
+@in_both_ways
 def test_killed_at_any_commit_the_next_sync_goes_on(org: Org, deployment: Deployments, way: str) -> None:
     """Before a landing begins, or with its rows written and its position not: again and again, until it is through."""
     org.do("behave", page=4)
@@ -146,7 +147,7 @@ def test_an_org_whose_limit_is_exceeded_ends_the_sync(org: Org, deployment: Depl
     assert_equal(warehouse, org)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@in_both_ways
 def test_a_record_of_which_no_page_can_be_made_is_left_out_told_and_read_when_it_can_be(
     org: Org, deployment: Deployments, waits: list[str], way: str
 ) -> None:

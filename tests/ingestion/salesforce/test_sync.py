@@ -18,6 +18,7 @@ from tests.ingestion.salesforce.support import (
     Org,
     all_rows,
     assert_equal,
+    in_both_ways,
     live_rows,
 )
 from warehouse import DuckDBWarehouse, positions
@@ -67,7 +68,7 @@ def test_an_empty_org_lands_nothing_and_its_first_record_later(org: Org, deploym
     assert_equal(warehouse, org)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@in_both_ways
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.operations)])
 def test_raw_equals_the_org_after_random_changes(org: Org, deployment: Deployments, way: str, seed: int) -> None:
     rng = random.Random(seed)
@@ -106,7 +107,7 @@ def change_something(org: Org, rng: random.Random) -> None:
             org.change(table.name, rng.choice(found), **{field: f'd{rng.random()}, "quoted"\nand broken'})
 
 
-@pytest.mark.parametrize("way", WAYS)
+@in_both_ways
 def test_more_records_of_one_stamp_than_a_page_holds_are_each_found_once(
     org: Org, deployment: Deployments, way: str
 ) -> None:
@@ -223,7 +224,7 @@ def test_a_merged_record_is_deleted_and_its_survivor_noted(org: Org, deployment:
     assert_equal(warehouse, org, calculated=False)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@in_both_ways
 def test_what_left_the_recycle_bin_unseen_is_found_by_the_whole(org: Org, deployment: Deployments, way: str) -> None:
     settings, warehouse = deployment(org.url, bulk_from=WAYS[way])
     salesforce.sync(settings, warehouse)
@@ -238,7 +239,7 @@ def test_what_left_the_recycle_bin_unseen_is_found_by_the_whole(org: Org, deploy
     assert_equal(warehouse, org)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@in_both_ways
 def test_formula_and_roll_up_fields_follow_by_comparison_alone(org: Org, deployment: Deployments, way: str) -> None:
     org.pass_time(LONG)
     org.account("newest")  # so that the overlap does not reach back to the others
@@ -319,7 +320,7 @@ def test_regions_that_are_hidden_later_stop_the_sync(org: Org, deployment: Deplo
         salesforce.sync(settings, warehouse)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@in_both_ways
 def test_an_account_that_moves_takes_what_belongs_to_it_along(org: Org, deployment: Deployments, way: str) -> None:
     homes = {}
     for region in ("us", "eu"):
