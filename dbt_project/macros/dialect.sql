@@ -15,6 +15,23 @@
 {%- endmacro %}
 
 
+{#
+    What a CTE begins with that is read more than once, and each time in part: DuckDB would first set all of its rows
+    aside, a whole history for the sake of a day.
+#}
+{% macro as_read_in_place() -%}
+    {{ return(adapter.dispatch('as_read_in_place')()) }}
+{%- endmacro %}
+
+{% macro default__as_read_in_place() -%}
+    as not materialized
+{%- endmacro %}
+
+{% macro snowflake__as_read_in_place() -%}
+    as
+{%- endmacro %}
+
+
 {# A join clause: one row per element of a JSON array, as <alias>.value, in order of <alias>.index. #}
 {% macro unnest_json(expression, alias) -%}
     {{ return(adapter.dispatch('unnest_json')(expression, alias)) }}

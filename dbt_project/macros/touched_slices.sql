@@ -31,10 +31,7 @@
 
     reach_of_{{ feature }} as (
 
-        select
-            {{ from_utc('cast(min(day) as timestamp)') }} as begins_at,
-            {{ from_utc('cast(max(day) + 1 as timestamp)') }} as ends_at
-        from touched_{{ feature }}
+        {{ reach_of('touched_' ~ feature) }}
 
     ),
 
@@ -56,4 +53,16 @@
         {% if not loop.last %}union all{% endif %}
         {% endfor %}
     ),
+{%- endmacro %}
+
+
+{#
+    The times between the first and the last day of the slices in a CTE, as one row: begins_at, ends_at. Where there are
+    none nothing is in reach, and so it must say: held against nulls, every row would be read.
+#}
+{% macro reach_of(touched) -%}
+    select
+        {{ from_utc("cast(coalesce(min(day), cast('9999-12-31' as date)) as timestamp)") }} as begins_at,
+        {{ from_utc("cast(coalesce(max(day), cast('9999-12-30' as date)) + 1 as timestamp)") }} as ends_at
+    from {{ touched }}
 {%- endmacro %}

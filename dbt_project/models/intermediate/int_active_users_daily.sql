@@ -13,13 +13,13 @@
 
 with
 
-user_activity as (
+user_activity {{ as_read_in_place() }} (
 
     select * from {{ ref('int_user_activity_daily') }}
 
 ),
 
-feature_activity as (
+feature_activity {{ as_read_in_place() }} (
 
     select * from {{ ref('int_feature_activity_daily') }}
 
@@ -43,8 +43,8 @@ feature_activity as (
     reach as (
 
         select
-            min(first_day) - 27 as first_day,
-            max(last_day) as last_day
+            coalesce(min(first_day), cast('9999-12-31' as date)) - 27 as first_day,
+            coalesce(max(last_day), cast('0001-01-01' as date)) as last_day
         from touched_tenants
 
     ),

@@ -13,7 +13,7 @@
 
 with
 
-usage_events as (
+usage_events {{ as_read_in_place() }} (
 
     select * from {{ ref('int_usage_events') }}
 

@@ -12,7 +12,7 @@
 
 with
 
-ai_requests as (
+ai_requests {{ as_read_in_place() }} (
 
     select * from {{ ref('int_ai_requests') }}
 
@@ -33,10 +33,7 @@ ai_requests as (
     -- Comparisons that an engine can hold against what it knows of its blocks: it reads the days, not the history.
     reach as (
 
-        select
-            {{ from_utc('cast(min(day) as timestamp)') }} as begins_at,
-            {{ from_utc('cast(max(day) + 1 as timestamp)') }} as ends_at
-        from touched_slices
+        {{ reach_of('touched_slices') }}
 
     ),
 

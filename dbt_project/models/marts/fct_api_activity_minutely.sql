@@ -13,7 +13,7 @@
 
 with
 
-api_requests as (
+api_requests {{ as_read_in_place() }} (
 
     select
         *,
@@ -39,10 +39,7 @@ api_requests as (
 
     reach as (
 
-        select
-            {{ from_utc('cast(min(day) as timestamp)') }} as begins_at,
-            {{ from_utc('cast(max(day) + 1 as timestamp)') }} as ends_at
-        from touched_days
+        {{ reach_of('touched_days') }}
 
     ),
 

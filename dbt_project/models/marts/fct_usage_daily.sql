@@ -12,7 +12,7 @@
 
 with
 
-user_activity as (
+user_activity {{ as_read_in_place() }} (
 
     select * from {{ ref('int_user_activity_daily') }}
 

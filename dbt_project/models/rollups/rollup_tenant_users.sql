@@ -3,7 +3,7 @@
 
 with
 
-user_activity as (
+user_activity {{ as_read_in_place() }} (
 
     select * from {{ ref('int_user_activity_daily') }}
     where
@@ -18,22 +18,39 @@ reporting_day as (
 
 ),
 
-counted as (
+-- The first day of each user is as old as the history, of which only who and when is read.
+users as (
 
     select
-        user_activity.tenant_id,
-        user_activity.user_key,
-        user_activity.feature,
-        user_activity.day,
-        case
-            when
-                user_activity.day > reporting_day.reporting_day - 28
-                and user_activity.day <= reporting_day.reporting_day
-                then user_activity.events
-            else 0
-        end as events_28d
+        tenant_id,
+        user_key,
+        min(day) as first_active_day,
+        max(day) as last_active_day
     from user_activity
-    cross join reporting_day
+    group by tenant_id, user_key
+
+),
+
+recent_activity as (
+
+    select user_activity.*
+    from user_activity
+    inner join reporting_day
+        on
+            user_activity.day > reporting_day.reporting_day - 28
+            and user_activity.day <= reporting_day.reporting_day
+
+),
+
+recent_users as (
+
+    select
+        tenant_id,
+        user_key,
+        count(distinct day) as active_days_28d,
+        sum(events) as events_28d
+    from recent_activity
+    group by tenant_id, user_key
 
 ),
 
@@ -43,8 +60,8 @@ feature_totals as (
         tenant_id,
         user_key,
         feature,
-        sum(events_28d) as events_28d
-    from counted
+        sum(events) as events_28d
+    from recent_activity
     group by tenant_id, user_key, feature
 
 ),
@@ -56,22 +73,7 @@ top_features as (
         user_key,
         feature as top_feature
     from feature_totals
-    where events_28d > 0
     qualify row_number() over (partition by tenant_id, user_key order by events_28d desc, feature asc) = 1
-
-),
-
-users as (
-
-    select
-        tenant_id,
-        user_key,
-        min(day) as first_active_day,
-        max(day) as last_active_day,
-        cast(count(distinct case when events_28d > 0 then day end) as bigint) as active_days_28d,
-        cast(sum(events_28d) as bigint) as events_28d
-    from counted
-    group by tenant_id, user_key
 
 ),
 
@@ -82,10 +84,14 @@ final as (
         users.user_key,
         users.first_active_day,
         users.last_active_day,
-        users.active_days_28d,
-        users.events_28d,
+        cast(coalesce(recent_users.active_days_28d, 0) as bigint) as active_days_28d,
+        cast(coalesce(recent_users.events_28d, 0) as bigint) as events_28d,
         top_features.top_feature
     from users
+    left join recent_users
+        on
+            users.tenant_id = recent_users.tenant_id
+            and users.user_key = recent_users.user_key
     left join top_features
         on
             users.tenant_id = top_features.tenant_id
