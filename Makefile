@@ -65,7 +65,7 @@ test-isolation: $(STAMP) ## every way a tenant may try to learn of another: SQL,
 
 test-deployment: $(STAMP) ## whole runs killed, interrupted, refused and cut off; sources on their worst days; marts of disordered input
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m operations tests/end_to_end/test_bad_days.py \
-		tests/end_to_end/test_interruptions.py tests/ingestion/salesforce tests/ingestion/test_fault_matrix.py \
+		tests/end_to_end/test_interruptions.py tests/ingestion/salesforce tests/ingestion/rest tests/ingestion/test_fault_matrix.py \
 		tests/orchestration tests/demo tests/dbt_project tests/bench
 
 test-rights: $(STAMP) ## rights of a whole deployment, each killed at every point; two regions side by side

@@ -107,6 +107,7 @@ def test_resume_ends_whatever_was_interrupted(
     assert resume(home.rights()) == []
 
 
+@pytest.mark.operations
 def test_an_erasure_does_away_with_what_an_interrupted_export_or_correction_kept(
     before: Callable[[str], tuple[Home, dict[str, Any]]], make_home: Callable[[str], Home]
 ) -> None:

@@ -52,6 +52,7 @@ def test_a_correction_flows_from_the_source_and_copies_that_are_stale_are_named(
     assert body["stale_copies"]["snapshots.users"] == 1, "a snapshot that kept the old pseudonym is a stale copy"
 
 
+@pytest.mark.operations
 def test_a_correction_everywhere_leaves_no_stale_copy(home: Home) -> None:
     now = sources()
     for row in now["app", "users"]:
@@ -72,6 +73,7 @@ def test_a_correction_everywhere_leaves_no_stale_copy(home: Home) -> None:
     assert (body["outcome"], body["stale_copies"]) == ("done", {})
 
 
+@pytest.mark.operations
 def test_a_restricted_person_is_at_rest_and_comes_back_whole(home: Home) -> None:
     before, usage = home.raw(), home.query("select * from marts.usage order by all")
     path = restrict(home.rights(), tenant="alpha", subject=EMAIL)

@@ -92,6 +92,7 @@ def test_a_tenant_that_comes_back_gets_another_key(home: Home) -> None:
     assert home.query("select count(*) from raw_hubspot.contacts where id = ?", CONTACT) == [(1,)]
 
 
+@pytest.mark.operations
 def test_a_merge_waits_for_the_sources_and_leaves_nothing_of_the_merged(home: Home) -> None:
     erase(home.rights(), tenant="alpha", subject=JOHN)
     with pytest.raises(TailraceError, match=r"still has .* live row"):
@@ -133,6 +134,7 @@ def test_a_split_leaves_no_trace_of_those_who_went(home: Home) -> None:
     assert home.query("select count(*) from raw_app.users where tenant_id = ?", A) == [(1,)]
 
 
+@pytest.mark.operations
 def test_a_tenant_that_moves_is_in_the_other_region_alone(
     home: Home, make_home: Callable[[str], Home], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def test_random_writes_and_killed_passes_leave_raw_equal_to_the_source(product_f
         pytest.fail(f"seed {seed}, replica identity {identity}: {type(found).__name__}: {found}\n{written}")
 
 
+@pytest.mark.operations
 def test_the_same_history_in_batches_of_any_size_gives_the_same_rows(new_product: Any) -> None:
     steps = [step for step in Author(7).history(passes=3, writes=40) if step.kind not in ("pass", "meanwhile", "kill")]
     states = []

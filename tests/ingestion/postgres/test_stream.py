@@ -48,7 +48,7 @@ def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_portions")
-@pytest.mark.parametrize("batch_messages", [50, 100_000])
+@pytest.mark.parametrize("batch_messages", [50, pytest.param(100_000, marks=pytest.mark.operations)])
 def test_one_transaction_larger_than_everything_lands_whole(product: Any, batch_messages: int) -> None:
     product.sync()
     add(product, 1, 40_000, width=1_000)
@@ -65,7 +65,10 @@ def test_one_transaction_larger_than_everything_lands_whole(product: Any, batch_
 
 
 @pytest.mark.usefixtures("small_portions")
-@pytest.mark.parametrize("failure", [KeyboardInterrupt, TailraceError, MemoryError])
+@pytest.mark.parametrize(
+    "failure",
+    [TailraceError, *(pytest.param(each, marks=pytest.mark.operations) for each in (KeyboardInterrupt, MemoryError))],
+)
 def test_a_failure_in_landing_ends_the_reading(
     product: Any, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
 ) -> None:

@@ -231,6 +231,7 @@ def test_an_archived_contact_stays_without_a_personal_value(portal: Portal, depl
     assert hubspot.sync(settings, warehouse).deleted.total() == 0
 
 
+@pytest.mark.operations
 def test_faults_lose_and_double_nothing(
     portal: Portal, deployment: Deployments, faulty: Callable[..., FaultyProxy]
 ) -> None:
@@ -298,7 +299,10 @@ def test_an_archived_record_that_the_index_still_shows_stays_deleted(portal: Por
     assert_equal(warehouse, portal)
 
 
-@pytest.mark.parametrize("stream", ["companies", "contacts", "deals", "tickets"])
+@pytest.mark.parametrize(
+    "stream",
+    ["contacts", *(pytest.param(each, marks=pytest.mark.operations) for each in ("companies", "deals", "tickets"))],
+)
 def test_records_that_were_merged_are_the_surviving_one(portal: Portal, deployment: Deployments, stream: str) -> None:
     settings, warehouse = deployment(hubspot=portal.api.url)
     hubspot.sync(settings, warehouse)
