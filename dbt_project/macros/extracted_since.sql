@@ -15,9 +15,12 @@
 {%- endmacro %}
 
 
-{# A condition on rows of a relation: extracted in so many days up to its latest extraction; always true without days. #}
+{#
+    A condition on rows of a relation: extracted in so many days up to its latest extraction; always true without days,
+    and in a build of everything anew.
+#}
 {% macro extracted_lately(relation, days) -%}
-    {%- if days -%}
+    {%- if days and not flags.FULL_REFRESH -%}
         _extracted_at >= (
             select max(latest._extracted_at) - interval '{{ days }} days'
             from {{ relation }} as latest

@@ -29,7 +29,7 @@ from pii_policies import load_contracts
 from serving.api import create_app
 from serving.tokens import mint_demo_token
 from settings import ROOT, Settings
-from tests.canaries import planting
+from tests.canaries import planting, search
 from tests.canaries.search import MARK, Searcher, in_duckdb, in_file
 from tests.end_to_end.conftest import configure
 
@@ -145,7 +145,7 @@ def on_purpose(folder: Path, searcher: Searcher) -> tuple[dict[str, bool], list[
         "hex": value.encode().hex(),
         "hex in capitals": value.encode().hex().upper(),
         "utf-16": value.encode("utf-16-le").decode("latin-1"),
-        "a UUID": f"{planting.UUID_MARK}-8000-000000000001",
+        "a UUID": f"{search.UUID_MARK}-8000-000000000001",
     } | {f"base64 after {n} bytes": base64.b64encode(b"x" * n + value.encode() + b"y").decode() for n in range(3)}
     for name, text in texts.items():
         (folder / name.replace(" ", "_")).write_bytes(b"2026-11-22 INFO " + text.encode("latin-1") + b" landed")
@@ -156,7 +156,7 @@ def on_purpose(folder: Path, searcher: Searcher) -> tuple[dict[str, bool], list[
         connection.execute("copy leaked to ? (format parquet, compression zstd)", [str(folder / "parquet")])
     caught = {path.name: any(searcher.find(content) for _, content in in_file(path)) for path in folder.iterdir()}
     look_alikes = {
-        "its network": f"{planting.NETWORK}0.0/24",
+        "its network": f"{search.NETWORK}0.0/24",
         "its date, as a month": "1811-03-01",
         "a pseudonym": "5c820b4a5aac8f31eb6741825bfecb8e97f00488d5edaed1ae2908c29d0b7e38",
         "another word": MARK[:-1],

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import requests
-from simple_salesforce import Salesforce
+from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError, SalesforceExpiredSession, SalesforceMalformedRequest
 
 from demo.sandbox import Running, serve

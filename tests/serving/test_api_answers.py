@@ -16,7 +16,7 @@ from tests.serving.api_support import bearer, serve
 from tests.serving.conftest import AS_OF, FIRST_DAY, USAGE, Product, new_product
 
 USERS = 7
-PATHS = {
+PATHS: dict[str, type[models.Answer]] = {
     "/v1/usage": models.Usage,
     "/v1/features": models.Features,
     "/v1/entitlements": models.Entitlements,

@@ -336,7 +336,7 @@ def test_rows_that_arrive_twice_are_refused_not_published(world: World, monkeypa
                 insert(self, table, rows)
 
         with monkeypatch.context() as patched:
-            patched.setattr(publishing.Store, "insert", twice)
+            patched.setattr(publishing.Store, "insert", twice)  # type: ignore[attr-defined]
             with pytest.raises(TailraceError, match="holds other rows than were sent"):
                 world.publish("run 2")
         assert world.in_clickhouse(store) == expected

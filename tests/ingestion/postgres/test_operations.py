@@ -360,7 +360,7 @@ def _standby(primary: EmbeddedPostgres, folder: Path, database: str) -> Iterator
     (folder / "standby.pass").chmod(0o600)
     subprocess.run(
         [
-            *primary._as_user(),
+            *demo_postgres.unprivileged(),
             str(primary._binaries / "pg_basebackup"),
             f"--pgdata={standby.data}",
             f"--dbname=postgresql://postgres@127.0.0.1:{primary.port}/?passfile={folder / 'standby.pass'}",

@@ -75,7 +75,7 @@ def test_a_failure_in_landing_ends_the_reading(
     product.sync()
     add(product, 1, 20_000, width=2_000)
     fails = iter([False, False, True])
-    land_events = apply.land_events
+    land_events = apply.land_events  # type: ignore[attr-defined]
 
     def failing(*arguments: Any, **options: Any) -> Any:
         if next(fails, False):
@@ -113,7 +113,7 @@ def test_a_session_that_the_server_ends_is_an_error_of_one_line(product: Any, mo
     product.sync()
     add(product, 1, 20_000, width=2_000)
     ended: list[bool] = []
-    land_events = apply.land_events
+    land_events = apply.land_events  # type: ignore[attr-defined]
 
     def ending(*arguments: Any, **options: Any) -> Any:
         if not ended:
