@@ -197,7 +197,11 @@ def models_yml(contract: Contract) -> str:
         if (
             table.stream
         ):  # Landing holds keys apart, and the gate on raw looks; all of history would cost more than a build.
-            key = {"arguments": {"columns": staging_key(table), "extracted_within_days": _RECENT_DAYS}}
+            recent = {
+                "extracted_within_days": _RECENT_DAYS,
+                "landed_in": f"source('{contract.schema}', '{table.name}')",
+            }
+            key = {"arguments": {"columns": staging_key(table)} | recent}
         hidden = [c.staged_as for c in table.key_columns if c.data_class.treatment == "pseudonymise"]
         if hidden:  # Once a tenant's key is destroyed, its pseudonyms are null and tell no rows apart.
             key["config"] = {"where": " and ".join(f"{name} is not null" for name in hidden)}

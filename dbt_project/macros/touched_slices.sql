@@ -8,6 +8,16 @@
     to then. `more` adds touched slices of a feature: {feature: query of tenant_id, day}.
 #}
 {% macro events_of_touched_slices(features, more={}) -%}
+    last_seen as (
+
+        select
+            feature,
+            max(_extracted_at) as _extracted_at
+        from {{ this }}
+        group by feature
+
+    ),
+
     {% for feature in features -%}
     touched_{{ feature }} as (
 
@@ -17,7 +27,9 @@
         from usage_events
         where
             feature = '{{ feature }}'
-            and {{ extracted_since_last_build('_extracted_at', where="seen.feature = '" ~ feature ~ "'") }}
+            and {{ extracted_since_last_build(
+                '_extracted_at', where="seen.feature = '" ~ feature ~ "'", seen_in='last_seen'
+            ) }}
 
         {% if feature in more -%}
         union

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import threading
 from collections import deque
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,11 +16,11 @@ import pyarrow as pa
 from ingestion.postgres.reader import Reader, SlotCopy, changes_query, reading
 
 _AHEAD = 64 * 1024 * 1024
-"""Bytes of messages that may wait to be landed."""
+"""Bytes of messages that may wait in memory to be landed; more wait in a file."""
 _BATCH = 2 * 1024 * 1024
 """Bytes of messages that are decoded at once: what a processor's cache holds."""
 _SPOOL = 512 * 1024 * 1024
-"""Bytes of messages that the server may have to keep on its disk for one call of the slot function."""
+"""Bytes of messages that the server may have to keep on its disk for one call of the slot function, and we on ours."""
 _LEAST, _SHARE, _MOST = 200_000, 3, 1_000_000
 """Messages of a call of the slot function: these at least, one to so many that it passes over, and these at most.
 
@@ -26,16 +29,58 @@ Larger calls would leave the landing without work meanwhile, smaller ones the se
 """
 
 
+class _File:
+    """Messages in a file without a name, first in, first out. Whoever crashes leaves nothing of them behind."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - open as long as this
+        self._schema: pa.Schema | None = None
+        self._waiting: deque[tuple[int, int]] = deque()  # where they begin, and how many bytes
+        self._end = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def write(self, messages: pa.Array) -> bool:
+        """Whether there is room for them."""
+        batch = pa.record_batch([messages], names=["message"])
+        self._schema = batch.schema
+        content = memoryview(batch.serialize())
+        if self._end + len(content) > _SPOOL:
+            return False
+        try:
+            if os.pwrite(self._file.fileno(), content, self._end) < len(content):
+                return False
+        except OSError:  # a full disk is no reason to end: it is as if there were no file
+            return False
+        self._waiting.append((self._end, len(content)))
+        self._end += len(content)
+        return True
+
+    def read(self) -> pa.Array:
+        begin, size = self._waiting.popleft()
+        content = os.pread(self._file.fileno(), size, begin)
+        if not self._waiting:
+            self._file.truncate(0)
+            self._end = 0
+        return pa.ipc.read_record_batch(pa.py_buffer(content), self._schema).column(0)
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class Prefetch:
     """Messages of one slot, of the transactions that committed after ``position`` up to ``upto``.
 
     They are read from a copy of the slot, so that the slot itself stays where it is whatever happens here. The first
     call asks the server for few, ``messages`` at most: landing begins early. Further calls ask for more, since each has
-    to pass over what the calls before it read. Leaving the block ends the reading at once.
+    to pass over what the calls before it read. The answer to a call is taken off the server as fast as it comes, into
+    a file in ``folder`` if need be, so that the server decodes for the next call while this one's messages are landed.
+    Leaving the block ends the reading at once.
     """
 
     def __init__(
-        self, copy: SlotCopy, *, position: int, upto: int, publication: str, binary: bool, messages: int
+        self, copy: SlotCopy, *, position: int, upto: int, publication: str, binary: bool, messages: int, folder: Path
     ) -> None:
         self._copy = copy
         self._position = position
@@ -43,6 +88,7 @@ class Prefetch:
         self._messages = messages
         self._ready: deque[pa.Array] = deque()
         self._bytes = 0
+        self._file = _File(folder)
         self._changed = threading.Condition()
         self._done = self._stopped = False
         self._error: BaseException | None = None
@@ -65,6 +111,7 @@ class Prefetch:
                 if self._reader is not None:
                     self._reader.cancel()
             self._thread.join(0.1)
+        self._file.close()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for messages or the end of the stream; whether it came in time. Raises what ended the reading."""
@@ -87,17 +134,26 @@ class Prefetch:
             if count < len(messages):
                 self._ready.appendleft(messages[count:])
                 self._bytes += self._ready[0].nbytes
+            while self._file and self._bytes < _AHEAD:
+                self._append(self._file.read())
             self._changed.notify_all()
 
     def _put(self, messages: pa.Array) -> bool:
         """Hand over messages as soon as there is room; whether anybody still wants them."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or self._bytes < _AHEAD)
-            if not self._stopped:
-                self._ready.append(messages)
-                self._bytes += messages.nbytes
-                self._changed.notify_all()
-            return not self._stopped
+            while not self._stopped:
+                if not self._file and self._bytes < _AHEAD:
+                    self._append(messages)
+                    self._changed.notify_all()
+                    return True
+                if self._file.write(messages):
+                    return True
+                self._changed.wait()
+            return False
+
+    def _append(self, messages: pa.Array) -> None:
+        self._ready.append(messages)
+        self._bytes += messages.nbytes
 
     def _run(self) -> None:
         try:

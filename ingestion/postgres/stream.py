@@ -76,6 +76,7 @@ class Stream:
             publication=self.publication,
             binary=binary,
             messages=self.batch_messages,
+            folder=self.warehouse.path.parent,
         ) as source:
             decoder = Decoder(aliases=self.aliases, raw_types=self._raw_types)
             source.wait()

@@ -34,6 +34,7 @@ SEEDS = seeds(8)
 TABLES = (
     "intermediate.int_user_activity_daily where events > 0",
     "intermediate.int_feature_activity_daily where events > 0",
+    "intermediate.int_user_activity_monthly where first_day is not null",
     "intermediate.int_active_users_daily where features_28d > 0",
     "intermediate.int_subscription_states",
     "intermediate.int_subscription_item_periods",

@@ -1,6 +1,5 @@
 -- Grain: one row per tenant_id: how it came from signing up to using the product.
--- Built whole on every run: it looks through the days of all tenants' history for the first of each, and counts these
--- alone.
+-- Built whole on every run: it looks through all tenants' history for the first of each, in tables of days and months.
 
 with
 
@@ -16,15 +15,19 @@ usage_daily as (
 
 ),
 
--- What comes later than `activation_days` after signing up is too late to count.
-user_activity as (
+features_daily as (
 
-    select activity.*
-    from {{ ref('int_user_activity_daily') }} as activity
-    inner join tenants on activity.tenant_id = tenants.tenant_id
+    select * from {{ ref('int_feature_activity_daily') }}
+    where events > 0
+
+),
+
+user_months as (
+
+    select * from {{ ref('int_user_activity_monthly') }}
     where
-        activity.events > 0
-        and activity.day <= {{ utc_day('tenants.created_at') }} + {{ var('activation_days') }}
+        first_day is not null
+        and user_key is not null
 
 ),
 
@@ -42,7 +45,7 @@ first_uses as (
         feature,
         min(day) as day,
         row_number() over (partition by tenant_id order by min(day), feature) as number
-    from user_activity
+    from features_daily
     group by tenant_id, feature
 
 ),
@@ -52,10 +55,9 @@ first_users as (
     select
         tenant_id,
         user_key,
-        min(day) as day,
-        row_number() over (partition by tenant_id order by min(day), user_key) as number
-    from user_activity
-    where user_key is not null
+        min(first_day) as day,
+        row_number() over (partition by tenant_id order by min(first_day), user_key) as number
+    from user_months
     group by tenant_id, user_key
 
 ),

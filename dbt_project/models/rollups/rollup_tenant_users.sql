@@ -3,11 +3,20 @@
 
 with
 
-user_activity {{ as_read_in_place() }} (
+user_activity as (
 
     select * from {{ ref('int_user_activity_daily') }}
     where
         events > 0
+        and user_key is not null
+
+),
+
+user_months as (
+
+    select * from {{ ref('int_user_activity_monthly') }}
+    where
+        first_day is not null
         and user_key is not null
 
 ),
@@ -18,15 +27,14 @@ reporting_day as (
 
 ),
 
--- The first day of each user is as old as the history, of which only who and when is read.
 users as (
 
     select
         tenant_id,
         user_key,
-        min(day) as first_active_day,
-        max(day) as last_active_day
-    from user_activity
+        min(first_day) as first_active_day,
+        max(last_day) as last_active_day
+    from user_months
     group by tenant_id, user_key
 
 ),

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
 import threading
 from typing import Any
 
@@ -44,6 +47,7 @@ def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many portions, calls and waits, as a stream a thousand times larger has."""
     monkeypatch.setattr(apply, "_PORTION", 200_000)
     monkeypatch.setattr(prefetch, "_AHEAD", 100_000)
+    monkeypatch.setattr(prefetch, "_SPOOL", 3_000_000)
     monkeypatch.setattr(prefetch, "_LEAST", 100)
 
 
@@ -62,6 +66,26 @@ def test_one_transaction_larger_than_everything_lands_whole(product: Any, batch_
     product.sync(batch_messages=batch_messages)
     product.assert_equal()
     assert_nothing_left(product)
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_a_disk_without_room_for_what_waits_loses_nothing(product: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    product.sync()
+    add(product, 1, 20_000, width=1_000)
+    write, outcomes = os.pwrite, itertools.cycle(["whole", "half", "none"])
+    seen = set()
+
+    def writing(descriptor: int, content: memoryview, offset: int) -> int:
+        reading = threading.current_thread().name == "prefetch"
+        seen.add(outcome := next(outcomes) if reading else "whole")
+        if outcome == "none":
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return write(descriptor, content if outcome == "whole" else content[: len(content) // 2], offset)
+
+    monkeypatch.setattr(os, "pwrite", writing)
+    product.sync()
+    assert seen == {"whole", "half", "none"}
+    product.assert_equal()
 
 
 @pytest.mark.usefixtures("small_portions")
