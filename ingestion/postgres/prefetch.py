@@ -15,16 +15,16 @@ import pyarrow as pa
 
 from ingestion.postgres.reader import Reader, SlotCopy, changes_query, reading
 
-_AHEAD = 64 * 1024 * 1024
+_AHEAD = 48 * 1024 * 1024
 """Bytes of messages that may wait in memory to be landed; more wait in a file."""
 _BATCH = 2 * 1024 * 1024
 """Bytes of messages that are decoded at once: what a processor's cache holds."""
 _SPOOL = 512 * 1024 * 1024
 """Bytes of messages that the server may have to keep on its disk for one call of the slot function, and we on ours."""
-_LEAST, _SHARE, _MOST = 200_000, 3, 1_000_000
-"""Messages of a call of the slot function: these at least, one to so many that it passes over, and these at most.
+_LEAST, _MOST = 200_000, 2_000_000
+"""Messages of a call of the slot function: as many as it passes over, but these at least and at most.
 
-The server answers a call when it has decoded all of it, and passes over eight messages in the time of decoding one.
+The server answers a call when it has decoded all of it, and passes over five messages in the time of decoding one.
 Larger calls would leave the landing without work meanwhile, smaller ones the server passing over.
 """
 
@@ -60,8 +60,7 @@ class _File:
     def read(self) -> pa.Array:
         begin, size = self._waiting.popleft()
         content = os.pread(self._file.fileno(), size, begin)
-        if not self._waiting:
-            self._file.truncate(0)
+        if not self._waiting:  # what the file has is written over: to give it back takes longer
             self._end = 0
         return pa.ipc.read_record_batch(pa.py_buffer(content), self._schema).column(0)
 
@@ -182,4 +181,4 @@ class Prefetch:
             if count < limit:
                 return
             passed += count
-            limit = min(max(_LEAST, passed // _SHARE), _MOST, max(1, _SPOOL * count // size))
+            limit = min(max(_LEAST, passed), _MOST, max(1, _SPOOL * count // size))

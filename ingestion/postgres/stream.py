@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import duckdb
@@ -57,6 +57,7 @@ class Stream:
     aliases: Mapping[int, int]
     batch_messages: int = BATCH_MESSAGES
     _position: int = field(init=False, default=0)
+    _telling: Future[None] | None = field(init=False, default=None)
 
     def run(self, position: int, upto: int) -> None:
         """Land every transaction that committed between ``position``, where the slot stands, and ``upto``."""
@@ -69,50 +70,57 @@ class Stream:
         return self._run(upto, binary=False)
 
     def _run(self, upto: int, *, binary: bool) -> None:
-        with Prefetch(
-            self.copy,
-            position=self._position,
-            upto=upto,
-            publication=self.publication,
-            binary=binary,
-            messages=self.batch_messages,
-            folder=self.warehouse.path.parent,
-        ) as source:
+        with (
+            ThreadPoolExecutor(1) as aside,
+            Prefetch(
+                self.copy,
+                position=self._position,
+                upto=upto,
+                publication=self.publication,
+                binary=binary,
+                messages=self.batch_messages,
+                folder=self.warehouse.path.parent,
+            ) as source,
+        ):
             decoder = Decoder(aliases=self.aliases, raw_types=self._raw_types)
             source.wait()
             while source.current() is not None:
-                self._turn(decoder, source, upto)
+                self._turn(decoder, source, upto, aside)
                 source.wait()
             if upto - self._position >= IDLE_WAL:
-                self._turn(decoder, source, upto)
+                self._turn(decoder, source, upto, aside)
+            self._await_telling()
         self.copy.left_at(self._position)
 
     def _raw_types(self, relation: int) -> Mapping[str, str]:
         target = self.targets.get(relation)
         return {column.name: column.duck_type for column in target.table.columns} if target else {}
 
-    def _turn(self, decoder: Decoder, source: Prefetch, upto: int) -> None:
+    def _turn(self, decoder: Decoder, source: Prefetch, upto: int, aside: ThreadPoolExecutor) -> None:
         """Land batches for a bounded time under the writer's lease."""
         applied, reached, end = Applied(), 0, time.monotonic() + _TURN
-        with ThreadPoolExecutor(1) as aside:
-            with self.warehouse.writer(
-                f"changes of {self.database}", on_wait=self.progress, memory_limit=_MEMORY
-            ) as con:
-                for setting in _SETTINGS:
-                    con.execute(setting)
-                try:
-                    while True:
-                        reached = self._land(con, decoder, source, upto, applied)
-                        failpoint("after_commit")
-                        left = end - time.monotonic()
-                        if left <= 0 or not source.wait(left) or source.current() is None:
-                            break
-                finally:
-                    if reached:  # while the file is written out and closed
-                        self._position = reached
-                        told = aside.submit(self.landed, reached, applied)
-            told.result()
-        failpoint("after_advance")
+        with self.warehouse.writer(f"changes of {self.database}", on_wait=self.progress, memory_limit=_MEMORY) as con:
+            for setting in _SETTINGS:
+                con.execute(setting)
+            try:
+                while True:
+                    reached = self._land(con, decoder, source, upto, applied)
+                    failpoint("after_commit")
+                    left = end - time.monotonic()
+                    if left <= 0 or not source.wait(left) or source.current() is None:
+                        break
+            finally:
+                if reached:  # while the file is written out and closed, and the next turn lands
+                    self._position = reached
+                    self._await_telling()
+                    self._telling = aside.submit(self.landed, reached, applied)
+
+    def _await_telling(self) -> None:
+        """The server reads all of the turn's WAL once more before it lets go of it. Raises what that raised."""
+        if self._telling is not None:
+            telling, self._telling = self._telling, None
+            telling.result()
+            failpoint("after_advance")
 
     def _land(
         self, con: duckdb.DuckDBPyConnection, decoder: Decoder, source: Prefetch, upto: int, applied: Applied
