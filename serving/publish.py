@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -21,7 +21,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from serving import ddl, holds, migrate, rowcopy, slices, verify, versions, windows
+from serving import background, ddl, holds, migrate, rowcopy, slices, verify, versions, windows
 from serving.contract import Column, TableContract, load_rollup_contracts
 from serving.homes import Home
 from serving.session import session, take_turn, transaction
@@ -130,7 +130,8 @@ def publish(
     dropped: list[Home] = []
     shared = Home(next(iter(databases)))
     # What the warehouse holds is found out by a thread, while Postgres is asked for what stands.
-    with ThreadPoolExecutor(1) as finding:
+    with background.worker() as finding:
+        finding.submit(background.let_give_way, warehouse)
         measured = finding.submit(_measure, rollups, tenants)
         for database, dsn in databases.items():
             pool = Home(database)
@@ -326,7 +327,7 @@ def _load(cursor: ddl.Cursor, rollup: slices.Rollup, version: int, stored: pa.Ta
     touched = rollup.touched(stored, tenants)
     if not touched.num_rows:
         return 0
-    with ThreadPoolExecutor(1) as finding:
+    with background.worker() as finding:
         hashing = finding.submit(rollup.hash_touched)
         versions.load_touched(cursor, contract, touched)
         published = versions.stored_slices(cursor, contract)

@@ -7,7 +7,6 @@ then left out. Reading goes the same way for rows of fixed width, and for arrays
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +17,7 @@ import pyarrow.csv
 from psycopg import sql
 from psycopg.copy import QueuedLibpqWriter
 
+from serving import background
 from serving.contract import Column
 from warehouse import quote
 
@@ -62,7 +62,7 @@ def ahead(source: Iterator[pa.RecordBatch]) -> Iterator[Iterator[pa.RecordBatch]
 
     Until they have been read to the end nothing else may be asked of their DuckDB connection.
     """
-    with ThreadPoolExecutor(1) as pool:
+    with background.worker() as pool:
         first = pool.submit(next, source, None)
 
         def read() -> Iterator[pa.RecordBatch]:
