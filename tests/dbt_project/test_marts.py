@@ -311,6 +311,27 @@ def test_a_break_between_layers_is_a_row_with_both_sides_and_stops_the_build(dep
     ]
 
 
+def test_what_an_increment_wrote_wrongly_is_found(deployment: Deployment) -> None:
+    """An older row left standing in a slice that was counted anew, and a minute that its day does not add up to."""
+    latest = "from {} order by _extracted_at desc, tenant_id, day limit 1"
+    days, minutes = "marts.fct_ai_usage_daily", "marts.fct_api_activity_minutely"
+    long_ago = "replace (_extracted_at - interval '1000 days' as _extracted_at)"
+    deployment.query(f"insert into {days} select * {long_ago} {latest.format(days)}")
+    wrong = f"where rowid = (select rowid {latest.format(minutes)})"
+    deployment.query(f"update {minutes} set failures = failures + 1 {wrong}")  # noqa: S608
+    done = deployment.dbt.run(
+        "test", "--select", "fct_ai_usage_daily", "assert_api_minutes_add_up", environment=deployment.paths
+    )
+    deployment.query(f"update {minutes} set failures = failures - 1 {wrong}")  # noqa: S608
+    deployment.query(f"delete from {days} where _extracted_at < timestamptz '2025-01-01'")  # noqa: S608
+    failed = {name for name, status in deployment.dbt.results().items() if status == "fail"}
+    assert done.returncode == 1
+    assert {name.split(".")[2].split("_fct_")[0] for name in failed} == {
+        "unique_within_slices",
+        "assert_api_minutes_add_up",
+    }
+
+
 @pytest.mark.operations
 def test_a_break_of_long_ago_is_found_when_all_of_history_is_compared(deployment: Deployment) -> None:
     """The daily comparison looks at one month of long ago at most; the whole one at every month, however asked."""
