@@ -181,7 +181,8 @@ def _retention(folder: Path, remote: Any) -> tuple[int, int, int]:
     config.write_text(CONFIG.format(home=folder), encoding="utf-8")
     counted = "select count(body), count(*) from raw_app.comments"
     remote.execute("use database TAILRACE")
-    remote.execute("update raw_app.comments set body = 'words'")
+    # A row that was deleted before it ever landed has a key, and no time to reckon from.
+    remote.execute("update raw_app.comments set body = 'words' where created_at is not null")
     remote.execute(counted)
     ((before, _),) = remote.fetchall()
     later = datetime(2126, 1, 1, tzinfo=UTC)
