@@ -8,6 +8,7 @@ that differ are written, and a publish that changes nothing writes nothing.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -120,8 +121,6 @@ def publish(
     contracts = load_rollup_contracts(manifest_path)
     tenants = read_tenants(warehouse)
     databases = settings.rollup_databases()
-    home = homes(settings, tenants.values(), databases)
-    entries = [(tenant, tenants[tenant].name, where.database, where.schema) for tenant, where in home.items()]
     rollups = [
         slices.Rollup(connection=warehouse, contract=each, relation=".".join(map(quote, each.source)))
         for each in contracts
@@ -131,22 +130,25 @@ def publish(
     shared = Home(next(iter(databases)))
     # What the warehouse holds is found out by a thread, while Postgres is asked for what stands.
     with background.worker() as finding:
-        finding.submit(background.let_give_way, warehouse)
-        measured = finding.submit(_measure, rollups, tenants)
+        measured = finding.submit(_measure, warehouse, rollups, tenants)
+        home = homes(settings, tenants.values(), databases)
+        residents: dict[Home, list[str]] = defaultdict(list)
+        for tenant, where in home.items():
+            residents[where].append(tenant)
+        entries = [(tenant, tenants[tenant].name, where.database, where.schema) for tenant, where in home.items()]
         for database, dsn in databases.items():
             pool = Home(database)
-            namespaces = sorted({each for each in home.values() if each.database == database} - {pool}, key=str)
+            namespaces = sorted((each for each in residents if each.database == database and each != pool), key=str)
             with session(database, dsn) as connection:
                 # Who moves is in the new home before the directory says so, and in the old one until it does.
                 for here in [*namespaces, pool]:
-                    residents = [tenant for tenant, where in home.items() if where == here]
                     # The shared home knows where everyone is, so that a reader can be sent on.
                     listed = [each for each in entries if here == shared or home[each[0]] == here]
                     publication = _Publication(
                         home=here,
                         rollups=rollups,
                         measured=measured,
-                        residents=residents,
+                        residents=residents.get(here, []),
                         elsewhere=[tenant for tenant, where in home.items() if where != here],
                         listing=finding.submit(_directory, warehouse, listed),
                         listed=[each[0] for each in listed],
@@ -216,7 +218,10 @@ class _Publication:
         return sum(counts.get(tenant, 0) for tenant in self.residents)
 
 
-def _measure(rollups: list[slices.Rollup], tenants: dict[str, Tenant]) -> _Measured:
+def _measure(
+    warehouse: duckdb.DuckDBPyConnection, rollups: list[slices.Rollup], tenants: dict[str, Tenant]
+) -> _Measured:
+    background.let_give_way(warehouse)
     counts = {rollup.contract.name: rollup.measure() for rollup in rollups}
     return _Measured(
         counts=counts,

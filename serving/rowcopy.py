@@ -33,7 +33,7 @@ _BATCH_ROWS = 65_536
 _HEADER_WORDS = 5
 _MATRIX_BYTES = 32 << 20
 _WIDTHS = {"uuid": "V16", "date": ">i4", "bigint": ">i8"}
-_ARRAYS = {"date[]": (1082, ">i4"), "bigint[]": (20, ">i8")}
+_ARRAYS = {"date[]": (1082, ">i4"), "bigint[]": (20, ">i8"), "uuid[]": (2950, "V16")}
 """Arrays: the object id of an element's type, and its binary form."""
 _INTEGERS = {"smallint": ">i2", "integer": ">i4", "bigint": ">i8"}
 _DUCKDB = {

@@ -25,15 +25,12 @@ from warehouse import quote
 NO_DAY = "0001-01-01"
 """The day, and the month, of slices that hold all rows of a tenant."""
 PART = (Column(name=TENANT, type="uuid"), Column(name="part", type="date"))
+TOUCHED = (Column(name="number", type="bigint"), *PART)
+SLICE = (TOUCHED[0], Column(name="day", type="date"), Column(name="hash", type="bigint"))
+"""``number`` is that of a part among those touched, which is shorter to compare by than a tenant and a month."""
 PART_HASH = (*PART, Column(name="hash", type="bigint"))
 PART_ARRAYS = (*PART_HASH, Column(name="days", type="date[]"), Column(name="hashes", type="bigint[]"))
-CHANGED = (
-    *PART,
-    Column(name="day", type="date"),
-    Column(name="hash", type="bigint"),
-    Column(name="was", type="bigint"),
-)
-SLICE = CHANGED[:-1]
+CHANGED = (*PART, *SLICE[1:], Column(name="was", type="bigint"))
 
 _SUM = "(sum(h)::hugeint % 18446744073709551616 - 9223372036854775808)::bigint"
 SUM_OF_SLICES = _SUM.replace("sum(h)::hugeint", "sum(hash::hugeint + 9223372036854775808)")
@@ -72,17 +69,17 @@ class Rollup:
         return dict(self._run(f"select tenant, sum(rows)::bigint from {self._name('parts')} group by all").fetchall())
 
     def touched(self, stored: pa.Table, tenants: Collection[str]) -> pa.Table:
-        """The parts of ``tenants`` that differ from those published, which are given as ``PART_HASH``."""
+        """The parts of ``tenants`` that differ from those published, given as ``PART_HASH``; as ``TOUCHED``."""
         self.connection.register("stored_parts", stored)
         self._make(
             "touched",
-            "select tenant, tenant_id, part, new.hash is not null as present "
+            "select row_number() over () as number, tenant, tenant_id, part, new.hash is not null as present "
             f"from (from {self._name('parts')} where tenant in (select unnest($tenants::varchar[]))) as new "
             "full join stored_parts as old using (tenant_id, part) where new.hash is distinct from old.hash",
             {"tenants": list(tenants)},
         )
         self.connection.unregister("stored_parts")
-        return self.connection.sql(f"select tenant_id, part from {self._name('touched')}").to_arrow_table()
+        return self.connection.sql(f"select number, tenant_id, part from {self._name('touched')}").to_arrow_table()
 
     def hash_touched(self) -> None:
         """Hash every slice of the parts touched."""
@@ -91,9 +88,9 @@ class Rollup:
         first, last = self._run(f"select min(part), max(part) from {touched}").fetchone() or (None, None)
         self._make(
             "fresh",
-            f"select *, {_ID} as tenant_id from (select tenant, part, day, {_SUM} as hash from ({self._hashed()} "
+            f"select number, day, {_SUM} as hash from ({self._hashed()} "
             f"where {self._day} >= $first::date and {self._day} < $last::date + interval 1 month) as every "
-            f"semi join {touched} using (tenant, part) group by all)",
+            f"join {touched} using (tenant, part) group by all",
             {"first": first, "last": last},
         )
 
@@ -105,35 +102,35 @@ class Rollup:
         self.connection.register("stored_slices", stored)
         found = self._make(
             "changed",
-            f"select tenant, tenant_id, part, day, new.hash, old.hash as was from {self._name('fresh')} as new "
-            "full join stored_slices as old using (tenant_id, part, day) where new.hash is distinct from old.hash",
+            f"select number, day, new.hash, old.hash as was from {self._name('fresh')} as new "
+            "full join stored_slices as old using (number, day) where new.hash is distinct from old.hash",
         ).fetchone()
         self.connection.unregister("stored_slices")
         return int(found[0]) if found else 0
 
     def changed(self) -> Iterator[pa.RecordBatch]:
         """The slices found different, as ``CHANGED``; the hash of one that is gone, or was not there, is null."""
-        query = f"select tenant_id, part, day, hash, was from {self._name('changed')} order by all"
+        query = f"select tenant_id, part, day, hash, was from {self.found_different} order by all"
         return rowcopy.batches(self.connection.sql(query))
 
     @property
     def found_different(self) -> str:
-        """The slices found different, as a relation of ``changed``'s columns in DuckDB's SQL."""
-        return self._name("changed")
+        """The slices found different, in DuckDB's SQL: the columns of ``changed``, and ``tenant`` as it is written."""
+        return f"(from {self._name('changed')} join {self._name('touched')} using (number))"
 
     def rows_changed(self, columns: str | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of the slices found different: ``columns`` in DuckDB's SQL, or what ``rowcopy.copy_in`` takes."""
         return rowcopy.batches(
             self.connection.sql(
                 f"select {columns or rowcopy.select_list(self.contract.columns)} from {self.relation} as source "
-                f"semi join (from {self._name('changed')} where hash is not null) as changed "
+                f"semi join (from {self.found_different} where hash is not null) as changed "
                 f"on source.{quote(TENANT)}::varchar = changed.tenant and {self._of('source')} = changed.day"
             )
         )
 
     def parts_touched(self) -> Iterator[pa.RecordBatch]:
         """The parts touched that are not gone, once their slices are hashed, as ``PART_ARRAYS``."""
-        return self._arrays(self._name("fresh"))
+        return self._arrays(f"(from {self._name('fresh')} join {self._name('touched')} using (number))")
 
     def rows(self, tenants: Collection[str]) -> Iterator[pa.RecordBatch]:
         """All rows of these tenants."""

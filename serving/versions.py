@@ -18,9 +18,15 @@ from serving.contract import TENANT, Column, TableContract
 
 Cursor = ddl.Cursor
 
-_WHOLE = "select ctid as place, {columns} from {target} as published where {same_slice}"
-# Where nothing may be pulled out of the subquery, it is one look into the index for each slice.
-_BY_INDEX = f"{_WHOLE} offset 0"
+_WHOLE = (
+    "{changed} as changed join lateral (select ctid as place, {columns} from {target} as published) as published "
+    "on {same_slice}"
+)
+# Where nothing may be pulled out of the subquery, it is one look into the index for each part.
+_BY_INDEX = (
+    "({parts}) as changed cross join lateral (select ctid as place, {columns} from {target} as published "
+    "where {same_part} offset 0) as published"
+)
 KEPT = 5
 """Versions whose replaced rows are kept, and so how far back a rollback can go."""
 
@@ -76,22 +82,22 @@ def known(cursor: Cursor, contract: TableContract) -> bool:
 def stored_parts(cursor: Cursor, contract: TableContract, *, without: Iterable[str] = ()) -> pa.Table:
     """The hash of every part that is published, as ``slices.PART_HASH``, but for those of tenants ``without``."""
     query = sql.SQL(
-        "select tenant_id, array_agg(part), array_agg(hash) from {} "
-        "where rollup = {} and tenant_id <> all ({}::uuid[]) group by tenant_id"
+        "select part, array_agg(tenant_id), array_agg(hash) from {} "
+        "where rollup = {} and tenant_id <> all ({}::uuid[]) group by part"
     ).format(cursor.home.own(ddl.SLICES), contract.name, list(without))
-    columns = (slices.PART[0], *slices.PART_ARRAYS[-2:])
-    return rowcopy.copy_out(cursor, query, columns).rename_columns([column.name for column in slices.PART_HASH])
+    columns = (slices.PART[1], Column(name=TENANT, type="uuid[]"), Column(name="hash", type="bigint[]"))
+    return rowcopy.copy_out(cursor, query, columns)
 
 
 def load_touched(cursor: Cursor, contract: TableContract, touched: pa.Table) -> None:
     """Bring the parts touched into a temporary table."""
-    _temporary(cursor, "touched", contract, slices.PART, touched.to_batches())
+    _temporary(cursor, "touched", contract, slices.TOUCHED, touched.to_batches())
 
 
 def stored_slices(cursor: Cursor, contract: TableContract) -> pa.Table:
     """The hashes of the slices published in the parts touched, as ``slices.SLICE``."""
-    query = sql.SQL("select touched.tenant_id, touched.part, days, hashes from {}").format(_touched(cursor, contract))
-    columns = (*slices.PART, *slices.PART_ARRAYS[-2:])
+    query = sql.SQL("select number, days, hashes from {}").format(_touched(cursor, contract))
+    columns = (slices.TOUCHED[0], *slices.PART_ARRAYS[-2:])
     return rowcopy.copy_out(cursor, query, columns).rename_columns([column.name for column in slices.SLICE])
 
 
@@ -152,27 +158,29 @@ def note_created(cursor: Cursor, contract: TableContract, version: int) -> None:
 
 def set_aside(cursor: Cursor, contract: TableContract, version: int, *, keep: bool = True) -> None:
     """Find the rows that stand in the slices in ``changed``, for ``apply``; ``keep`` them for putting them back."""
+    changed = temporary("changed", contract)
     names = {
         "target": cursor.home.table(contract.name),
         "undo": ddl.undo(cursor, contract),
         "undo_slices": cursor.home.own(ddl.UNDO_SLICES),
-        "changed": temporary("changed", contract),
+        "changed": changed,
+        "parts": sql.SQL(
+            "select tenant_id, part, array_agg(day) as days, array_agg(was) as hashes from {} group by tenant_id, part"
+        ).format(changed),
         "standing": temporary("standing", contract),
         "columns": ddl.names(contract.column_names),
         "same_slice": same_slice(contract, "published", "changed"),
+        "same_part": same_slice(contract, "published", "changed", days=True),
         "version": sql.Literal(version),
         "rollup": sql.Literal(contract.name),
     }
     found = sql.SQL(_BY_INDEX if _few(cursor, contract) else _WHOLE).format(**names)
-    statements = [
-        "create temporary table {standing} on commit drop as "
-        "select published.* from {changed} as changed cross join lateral ({found}) as published"
-    ]
+    statements = ["create temporary table {standing} on commit drop as select published.* from {found}"]
     if keep:
         statements += [
             "insert into {undo} (version, {columns}) select {version}, {columns} from {standing}",
-            "insert into {undo_slices} (version, rollup, tenant_id, part, days, hashes) select {version}, {rollup}, "
-            "tenant_id, part, array_agg(day), array_agg(was) from {changed} group by tenant_id, part",
+            "insert into {undo_slices} (version, rollup, tenant_id, part, days, hashes) "
+            "select {version}, {rollup}, tenant_id, part, days, hashes from ({parts}) as changed",
         ]
     for statement in statements:
         cursor.execute(sql.SQL(statement).format(found=found, **names))
@@ -313,9 +321,13 @@ def _temporary(
     rowcopy.copy_in(cursor, name, columns, rows)
 
 
-def same_slice(contract: TableContract, rows: str, changed: str) -> sql.Composable:
-    """The condition that a row under the alias ``rows`` is of a slice under the alias ``changed``."""
+def same_slice(contract: TableContract, rows: str, changed: str, *, days: bool = False) -> sql.Composable:
+    """The condition that a row under the alias ``rows`` is of a slice under the alias ``changed``.
+
+    With ``days`` there is a part under that alias, and a list of its slices' days.
+    """
     same = sql.SQL("{} = {}").format(sql.Identifier(rows, TENANT), sql.Identifier(changed, TENANT))
     if contract.day is None:
         return same
-    return sql.SQL("{} and {} = {}").format(same, sql.Identifier(rows, contract.day), sql.Identifier(changed, "day"))
+    day, of = sql.Identifier(rows, contract.day), sql.Identifier(changed, "days" if days else "day")
+    return sql.SQL("{} and {} = any ({})" if days else "{} and {} = {}").format(same, day, of)

@@ -49,7 +49,9 @@ class Differences:
             return ENTRY.empty_table()
         self._source.hash_touched()
         con.register("clickhouse_touched", touched)
-        stored = con.sql("from clickhouse_stored semi join clickhouse_touched using (tenant_id, part)")
+        stored = con.sql(
+            "select number, day, hash from clickhouse_stored join clickhouse_touched using (tenant_id, part)"
+        )
         self._source.compare(stored.to_arrow_table())
         con.unregister("clickhouse_touched")
         tenant, day = f"source.{quote(TENANT)}::varchar", f"source.{quote(DAY)}::date"
