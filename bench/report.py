@@ -171,13 +171,13 @@ def _sources(path: Path, result: Result) -> list[str]:
     ]
 
 
+def _cuts(percentiles: dict[str, float]) -> str:
+    return ", ".join(f"{cut} {value:g}" for cut, value in percentiles.items())
+
+
 def _serving(path: Path, result: Result) -> list[str]:
     seconds, api = result["seconds"], result["seconds"]["api"]
     took = ", ".join(f"{name} {median(each):.2f} s" for name, each in seconds["publish"].items())
-    reading = "; ".join(
-        f"{name} {', '.join(f'{cut} {value:g}' for cut, value in cuts.items())}"
-        for name, cuts in seconds["reading"].items()
-    )
     lines = [
         f"From `bench/results/{path.name}`: {result['rows']:,} rows where the table says 1 M, medians of "
         f"{result['rounds']} rounds, {result['publishes']} publishes read through, "
@@ -185,8 +185,15 @@ def _serving(path: Path, result: Result) -> list[str]:
         "",
         *_figures(result, SERVING_GOALS),
         "",
-        f"Medians of publishing: {took}. Readers in ms, publishes in s: {reading}. The API's own statements, one after "
-        f"the other on one connection: p50 {api['raw_sql']['p50_ms']} ms, p95 {api['raw_sql']['p95_ms']} ms.",
+        f"Medians of publishing: {took}. The API's own statements, one after the other on one connection: "
+        f"p50 {api['raw_sql']['p50_ms']} ms, p95 {api['raw_sql']['p95_ms']} ms.",
+        "",
+        "| readers | in quiet, ms | while publishing, ms | a publish, s |",
+        "|---|---|---|---|",
+        *(
+            f"| {pace} | {' | '.join(_cuts(found[each]) for each in ('quiet', 'publishing', 'publish'))} |"
+            for pace, found in seconds["reading"].items()
+        ),
         "",
         "| requests/s offered | answered | p50, ms | p95, ms | p99, ms | answers by status |",
         "|---|---|---|---|---|---|",

@@ -68,6 +68,6 @@ def test_answer_that_mixes_versions_is_counted(bench: serving.Bench) -> None:
             admin.execute(f"update tenant_analytics.{FEATURES} set events = 2 where feature = 'ai'")  # noqa: S608
             admin.execute("select pg_sleep(0.5)")
 
-    assert serving._read(product, tenants, lambda: None).mixed == 0
-    found = serving._read(product, tenants, spoil)
-    assert 0 < found.mixed <= len(found.answers)
+    assert serving._read(product, tenants, lambda: None, rest=0).mixed == 0
+    found = serving._read(product, tenants, spoil, rest=0)
+    assert 0 < found.mixed <= len(found.seconds)
