@@ -33,11 +33,11 @@
 
 {#
     A condition on rows of a relation: extracted in so many days up to its latest extraction; always true without days,
-    and in a full refresh. `landed_in` is the source that a staging model has its times from, where it is a view whose
+    in a full refresh, and where var `reconcile_all_usage` wants all of history looked at. `landed_in` is the source that a staging model has its times from, where it is a view whose
     joins would otherwise be made for the sake of a time.
 #}
 {% macro extracted_lately(relation, days, landed_in=none) -%}
-    {%- if days and not flags.FULL_REFRESH -%}
+    {%- if days and not flags.FULL_REFRESH and not var('reconcile_all_usage') -%}
         _extracted_at >=
         {% if landed_in -%}
             {{ latest_extraction(landed_in, column='_airbyte_extracted_at') }}

@@ -1,5 +1,6 @@
 -- Minutes add up to days: requests, failures, and the longest latency, which no count could hide. Looked at are the
--- slices (tenant, day) that were counted anew lately, since no other can have changed; in a full refresh, all.
+-- slices (tenant, day) that were counted anew lately, since no other can have changed; in a full refresh, or with var
+-- `reconcile_all_usage`, all.
 {{ config(meta={'dagster': {'ref': {'name': 'fct_api_activity_minutely'}}}) }}
 
 with

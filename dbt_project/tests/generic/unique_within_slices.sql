@@ -1,7 +1,7 @@
 {#
     The grain of a model that is counted anew by whole slices of a tenant and a date: no two rows agree in all of the
     columns. Looks at the slices of which any row was extracted in so many days up to the latest, since no build has
-    written another; in a full refresh, at all.
+    written another; in a full refresh, or with var `reconcile_all_usage`, at all.
 #}
 {% test unique_within_slices(model, columns, date, extracted_within_days=3) %}
 
