@@ -174,10 +174,6 @@ def _repeat(publish: Callable[[], float], times: int, took: list[float]) -> None
     took.extend(publish() for _ in range(times))
 
 
-def _repeat(publish: Callable[[], float], times: int, took: list[float]) -> None:
-    took.extend(publish() for _ in range(times))
-
-
 @dataclass
 class Answers:
     """How long each answer took, which versions they were of, and how many belonged to no one version."""

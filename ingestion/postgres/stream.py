@@ -41,8 +41,8 @@ class Stream:
     ``copy`` is of the slot that stands at the position. ``targets`` are by the OID of the relation, whatever it is
     called when a row is written; a relation that is not among them is passed over. ``binary`` tells whether all that
     lands decodes from its binary form; ``aliases``: see ``Decoder``. ``store`` writes the position that a batch
-    reaches, in the batch's transaction; ``landed`` is called aside, after the commits of one turn and while the next one
-    lands, with the position and with what they landed together.
+    reaches, in the batch's transaction; ``landed`` is called aside, after the commits of one turn and while the next
+    one lands, with the position and with what they landed together.
     """
 
     database: str

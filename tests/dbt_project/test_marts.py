@@ -335,15 +335,13 @@ def test_what_an_increment_wrote_wrongly_is_found(deployment: Deployment) -> Non
 def test_what_was_wrong_long_ago_is_found_when_all_of_history_is_tested(deployment: Deployment) -> None:
     days, of_slice = "marts.fct_ai_usage_daily", "where tenant_id = ? and day = ?"
     [key] = deployment.query(f"select tenant_id, day from {days} order by all limit 1")  # noqa: S608
-    shift = f"update {days} set _extracted_at = _extracted_at + to_days(?) {of_slice}"
+    shift = f"update {days} set _extracted_at = _extracted_at + to_days(?) {of_slice}"  # noqa: S608
     deployment.query(shift, -1000, *key)
     deployment.query(f"insert into {days} select * from {days} {of_slice} limit 1", *key)  # noqa: S608
     found = []
     for all_of_it in (False, True):
         given = json.dumps({"reconcile_all_usage": all_of_it})
-        deployment.dbt.run(
-            "test", "--select", "fct_ai_usage_daily", "--vars", given, environment=deployment.paths
-        )
+        deployment.dbt.run("test", "--select", "fct_ai_usage_daily", "--vars", given, environment=deployment.paths)
         failed = [name for name, status in deployment.dbt.results().items() if status == "fail"]
         found.append(any("unique_within_slices" in name for name in failed))
     deployment.query(f"delete from {days} where rowid = (select max(rowid) from {days} {of_slice})", *key)  # noqa: S608
