@@ -52,6 +52,7 @@ class _Sync:
     connection_id: str
     job_id: int = 0
     joined: bool = False
+    asked: bool = False  # for a sync, and the answer is not known yet
     tries: int = 0
     unseen_since: float | None = None
 
@@ -114,21 +115,29 @@ def _ids(client: AirbyteClient, connections: Sequence[str]) -> dict[str, str]:
 
 def _begin(client: AirbyteClient, each: _Sync, progress: Progress) -> None:
     """Start a sync, or join the one that runs. What a request that failed half-way started is not doubled."""
+    each.job_id, each.joined = 0, False
     for last in (False, False, True):
-        running = [job for job in client.jobs(each.connection_id) if job["status"] in GOING]
+        running = _running(client, each)
         if running:
-            each.job_id, each.joined = int(running[0]["jobId"]), each.tries == 0
+            each.job_id, each.joined = running, each.tries == 0 and not each.asked
             progress(f"{each.connection}: joined job {each.job_id}, which runs already")
             break
+        each.asked = True
         try:
             each.job_id = int(client.start(each.connection_id)["jobId"])
             progress(f"{each.connection}: started job {each.job_id}")
             break
         except AirbyteError as error:
+            each.asked = error.status != 409  # which says that what runs was started by another
             if last or not (error.passing or error.status == 409):
                 raise
             time.sleep(0.5)
     each.tries += 1
+
+
+def _running(client: AirbyteClient, each: _Sync) -> int:
+    """The job of this connection that has not ended, 0 if there is none."""
+    return next((int(job["jobId"]) for job in client.jobs(each.connection_id) if job["status"] in GOING), 0)
 
 
 def _look(
@@ -197,10 +206,14 @@ def _refuse_silence(client: AirbyteClient, each: _Sync, patience: Patience, url:
 
 
 def _cancel(client: AirbyteClient, each: _Sync, progress: Progress) -> None:
-    if each.job_id and not each.joined:
-        with suppress(TailraceError):
-            client.cancel(each.job_id)
-            progress(f"{each.connection}: cancelled job {each.job_id}")
+    """Cancel what this run started, also when it was ended before it heard of the job."""
+    if each.joined or not each.asked:
+        return
+    with suppress(TailraceError):
+        job_id = each.job_id or _running(client, each)
+        if job_id:
+            client.cancel(job_id)
+            progress(f"{each.connection}: cancelled job {job_id}")
 
 
 def _moment(text: Any) -> datetime:

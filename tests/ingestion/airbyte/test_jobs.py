@@ -182,6 +182,20 @@ def test_ending_the_run_cancels_what_it_started_and_leaves_what_it_joined(
     assert (ours["status"], joined["status"]) == ("cancelled", "running")
 
 
+def test_a_run_that_ends_before_it_heard_of_its_job_cancels_it(stub: AirbyteStub, client: AirbyteClient) -> None:
+    stub.script = ["running"]
+
+    class Ending(AirbyteClient):
+        def start(self, connection_id: str) -> dict[str, Any]:
+            super().start(connection_id)
+            raise _Terminated
+
+    client.__class__ = Ending
+    with pytest.raises(_Terminated):
+        synced(client)
+    assert [job["status"] for job in stub.jobs.values()] == ["cancelled"]
+
+
 def test_a_sync_that_takes_too_long_is_cancelled_and_refused(stub: AirbyteStub, client: AirbyteClient) -> None:
     stub.script = ["running"]
     with pytest.raises(TailraceError, match="sync_minutes"):
