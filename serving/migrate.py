@@ -18,8 +18,8 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from serving import ddl, rowcopy, windows
-from serving.contract import Column, TableContract
+from serving import ddl, rowcopy, slices, versions, windows
+from serving.contract import TENANT, Column, TableContract
 from serving.homes import PRIVATE_PATTERN, Home, of_private
 from serving.session import take_turn, transaction
 from settings import TailraceError
@@ -148,6 +148,9 @@ def ensure_own_tables(cursor: Cursor, contracts: Iterable[TableContract]) -> lis
     if not ddl.exists(cursor, ddl.SLICES, schema=cursor.home.private):
         _create_slices(cursor)
         done.append(f"created {ddl.SLICES}")
+    elif TENANT in ddl.columns(cursor, ddl.SLICES, schema=cursor.home.private):
+        _regroup_slices(cursor)
+        done.append(f"regrouped {ddl.SLICES}")
     for contract in contracts:
         if not ddl.exists(cursor, f"undo_{contract.name}", schema=cursor.home.private):
             create_undo(cursor, contract)
@@ -323,15 +326,60 @@ def create_undo(cursor: Cursor, contract: TableContract) -> None:
 
 
 def _create_slices(cursor: Cursor) -> None:
-    part = sql.SQL("rollup text not null, tenant_id uuid not null, part date not null, ")
-    arrays = sql.SQL("days date[] not null, hashes bigint[] not null, primary key (")
-    key = sql.SQL("rollup, tenant_id, part)")
+    """A row a part: of the slices in it the tenants, days and hashes."""
+    part = sql.SQL("rollup text not null, part date not null, bucket smallint not null, ")
+    arrays = sql.SQL("tenants uuid[] not null, days date[] not null, hashes bigint[] not null, primary key (")
+    key = sql.SQL("rollup, part, bucket)")
     for name, definition in (
         (ddl.SLICES, sql.SQL("hash bigint not null, ") + part + arrays + key),
         (ddl.UNDO_SLICES, sql.SQL("version bigint not null, ") + part + arrays + sql.SQL("version, ") + key),
     ):
-        cursor.execute(sql.SQL("create table {} ({})").format(cursor.home.own(name), definition))
-        ddl.isolate(cursor, cursor.home.own(name), visible=None)
+        table = cursor.home.own(name)
+        cursor.execute(sql.SQL("create table {} ({})").format(table, definition))
+        # Hashes cannot be compressed, and it takes long to find that out.
+        external = sql.SQL(", ").join(
+            sql.SQL("alter {} set storage external").format(sql.Identifier(column.name))
+            for column in slices.SLICE_ARRAYS
+        )
+        cursor.execute(sql.SQL("alter table {} {}").format(table, external))
+        ddl.isolate(cursor, table, visible=None)
+
+
+def _regroup_slices(cursor: Cursor) -> None:
+    """Slices as they were kept once, a row a tenant and month, as they are now."""
+    kept = (ddl.SLICES, ddl.UNDO_SLICES)
+    ddl.as_publisher(cursor)  # who sees the rows
+    for name in kept:
+        cursor.execute(
+            sql.SQL("create temporary table {} on commit drop as table {}").format(
+                sql.Identifier("pg_temp", f"former_{name}"), cursor.home.own(name)
+            )
+        )
+    ddl.as_owner(cursor)
+    for name in kept:
+        cursor.execute(sql.SQL("drop table {}").format(cursor.home.own(name)))
+    _create_slices(cursor)
+    ddl.as_publisher(cursor)
+    for name, column, value in (
+        (ddl.SLICES, "hash", versions.SUM_OF_SLICES),
+        (ddl.UNDO_SLICES, "version", sql.SQL("min(version)")),
+    ):
+        cursor.execute(
+            sql.SQL(
+                "insert into {table} ({column}, rollup, part, bucket, tenants, days, hashes) select {value}, rollup, "
+                "{part}, {bucket}, array_agg(tenant_id), array_agg(slice.day), array_agg(slice.hash) from {former} "
+                "cross join unnest(days, hashes) as slice (day, hash) group by rollup, {part}, {bucket}, {version}"
+            ).format(
+                table=cursor.home.own(name),
+                column=sql.Identifier(column),
+                value=value,
+                part=versions.PART,
+                bucket=versions.BUCKET,
+                former=sql.Identifier("pg_temp", f"former_{name}"),
+                version=sql.SQL("version" if name == ddl.UNDO_SLICES else "()"),
+            )
+        )
+    ddl.as_owner(cursor)
 
 
 def _create_holds(cursor: Cursor) -> None:

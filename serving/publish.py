@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -68,7 +68,7 @@ class HomePublished:
     held: tuple[str, ...] = ()
     """tenants whose rollups were rolled back and stay as they are until they are released"""
     mended: dict[str, int] = field(default_factory=dict)
-    """rollup → months of a tenant that stood otherwise than published; only known when asked to verify"""
+    """rollup → parts that stood otherwise than published; only known when asked to verify"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,6 @@ def publish(
         raise TailraceError("publish: as_of has no time zone; give it in UTC")
     started = time.monotonic()
     contracts = load_rollup_contracts(manifest_path)
-    tenants = read_tenants(warehouse)
     databases = settings.rollup_databases()
     rollups = [
         slices.Rollup(connection=warehouse, contract=each, relation=".".join(map(quote, each.source)))
@@ -130,28 +129,32 @@ def publish(
     shared = Home(next(iter(databases)))
     # What the warehouse holds is found out by a thread, while Postgres is asked for what stands.
     with background.worker() as finding:
-        measured = finding.submit(_measure, warehouse, rollups, tenants)
+        giving_way = finding.submit(background.let_give_way, warehouse.cursor())
+        tenants = read_tenants(warehouse)
+        measured = finding.submit(_measure, rollups, tenants)
+        giving_way.result()
         home = homes(settings, tenants.values(), databases)
         residents: dict[Home, list[str]] = defaultdict(list)
         for tenant, where in home.items():
             residents[where].append(tenant)
-        entries = [(tenant, tenants[tenant].name, where.database, where.schema) for tenant, where in home.items()]
+        entries = {tenant: (tenant, tenants[tenant].name, at.database, at.schema) for tenant, at in home.items()}
         for database, dsn in databases.items():
             pool = Home(database)
             namespaces = sorted((each for each in residents if each.database == database and each != pool), key=str)
             with session(database, dsn) as connection:
                 # Who moves is in the new home before the directory says so, and in the old one until it does.
                 for here in [*namespaces, pool]:
+                    here_now = residents.get(here, [])
                     # The shared home knows where everyone is, so that a reader can be sent on.
-                    listed = [each for each in entries if here == shared or home[each[0]] == here]
+                    listed = list(home) if here == shared else here_now
                     publication = _Publication(
                         home=here,
                         rollups=rollups,
                         measured=measured,
-                        residents=residents.get(here, []),
-                        elsewhere=[tenant for tenant, where in home.items() if where != here],
-                        listing=finding.submit(_directory, warehouse, listed),
-                        listed=[each[0] for each in listed],
+                        residents=here_now,
+                        elsewhere=list(home.keys() - here_now),
+                        listing=_directory(warehouse.cursor(), [entries[tenant] for tenant in listed]),
+                        listed=listed,
                         run_id=run_id,
                         as_of=as_of,
                         verify=verify,
@@ -189,7 +192,7 @@ class _Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class _Publication:
-    """What one home is to hold. ``measured`` and ``listing`` may still be under way."""
+    """What one home is to hold. ``measured`` may still be under way."""
 
     home: Home
     rollups: list[slices.Rollup]
@@ -197,7 +200,7 @@ class _Publication:
     residents: list[str]
     elsewhere: list[str]
     """tenants that are at home elsewhere, and may have been here"""
-    listing: Future[slices.Rollup]
+    listing: slices.Rollup
     listed: list[str]
     run_id: str
     as_of: datetime
@@ -207,10 +210,11 @@ class _Publication:
     def contracts(self) -> list[TableContract]:
         return [*(rollup.contract for rollup in self.rollups), DIRECTORY]
 
-    def tables(self) -> list[slices.Rollup]:
-        """The rollups and the directory, once they are measured. Raises TailraceError where that failed."""
+    def tables(self) -> Iterator[slices.Rollup]:
+        """The directory, and the rollups once they are measured. Raises TailraceError where that failed."""
+        yield self.listing
         self.measured.result()
-        return [*self.rollups, self.listing.result()]
+        yield from self.rollups
 
     def rows(self, contract: TableContract) -> int:
         """Rows of the residents in the warehouse."""
@@ -218,10 +222,7 @@ class _Publication:
         return sum(counts.get(tenant, 0) for tenant in self.residents)
 
 
-def _measure(
-    warehouse: duckdb.DuckDBPyConnection, rollups: list[slices.Rollup], tenants: dict[str, Tenant]
-) -> _Measured:
-    background.let_give_way(warehouse)
+def _measure(rollups: list[slices.Rollup], tenants: dict[str, Tenant]) -> _Measured:
     counts = {rollup.contract.name: rollup.measure() for rollup in rollups}
     return _Measured(
         counts=counts,
@@ -230,6 +231,7 @@ def _measure(
 
 
 def _directory(warehouse: duckdb.DuckDBPyConnection, rows: list[tuple[str, str, str, str]]) -> slices.Rollup:
+    """The directory of these tenants, measured, under a connection of its own."""
     columns = zip(*rows, strict=True) if rows else ([], [], [], [])
     arrays = [pa.array(list(column), type=pa.string()) for column in columns]
     warehouse.register("published_directory", pa.table(arrays, names=list(DIRECTORY.column_names)))
@@ -240,7 +242,7 @@ def _directory(warehouse: duckdb.DuckDBPyConnection, rows: list[tuple[str, str, 
 
 def _publish_home(connection: psycopg.Connection[Any], publication: _Publication) -> HomePublished:
     """One home's publish: changes of tables that stand first, then everything else in one transaction."""
-    migrations = migrate.in_place(connection, publication.home, publication.contracts, once=publication.tables)
+    migrations = migrate.in_place(connection, publication.home, publication.contracts, once=publication.measured.result)
     failpoint("publish_after_migrate")
     with transaction(connection, publication.home) as cursor:
         return _next_version(cursor, publication, migrations)
@@ -256,7 +258,7 @@ def _next_version(cursor: ddl.Cursor, publication: _Publication, migrations: lis
     held = holds.standing(cursor, residents=publication.residents)
     standing = versions.latest(cursor)
     version = standing.version + 1 if standing else 1
-    changed: dict[str, int] = {}
+    changed: dict[str, list[slices.Part]] = {}
     mended: dict[str, int] = {}
     stands = [contract for contract in publication.contracts if contract not in found.missing]
     doubtful = [contract for contract in stands if publication.verify or not versions.known(cursor, contract)]
@@ -264,16 +266,13 @@ def _next_version(cursor: ddl.Cursor, publication: _Publication, migrations: lis
         for rollup in publication.tables():
             if rollup.contract in doubtful:
                 mended[rollup.contract.name] = verify.correct_hashes(cursor, rollup)
-    stored = {
-        contract.name: versions.stored_parts(cursor, contract, without=_concerned(publication, contract, held)[1])
-        for contract in stands
-    }
+    stored = {contract.name: versions.stored_parts(cursor, contract) for contract in stands}
     for rollup in publication.tables():
         contract = rollup.contract
         if contract in found.missing:
             continue
-        tenants, _ = _concerned(publication, contract, held)
-        changed[contract.name] = _load(cursor, rollup, version, stored[contract.name], tenants)
+        tenants, keep = _concerned(publication, contract, held)
+        changed[contract.name] = _load(cursor, rollup, version, stored[contract.name], tenants=tenants, keep=keep)
     failpoint("publish_after_load")
     written = {}
     for rollup in publication.tables():
@@ -284,10 +283,10 @@ def _next_version(cursor: ddl.Cursor, publication: _Publication, migrations: lis
             migrations.append(f"created {contract.name}")
             if standing is not None and contract is not DIRECTORY:
                 versions.note_created(cursor, contract, version)
-        elif changed.get(contract.name):
+        elif touched := changed[contract.name]:
             with rowcopy.ahead(rollup.parts_touched()) as parts:
                 written[contract.name] = versions.apply(cursor, contract)
-                versions.replace_parts(cursor, contract, parts)
+                versions.replace_parts(cursor, contract, touched, parts)
         failpoint("publish_after_first_table")
     gained = sum(each.gained for name, each in written.items() if name != DIRECTORY.name)
     if written:
@@ -326,24 +325,31 @@ def _next_version(cursor: ddl.Cursor, publication: _Publication, migrations: lis
     )
 
 
-def _load(cursor: ddl.Cursor, rollup: slices.Rollup, version: int, stored: pa.Table, tenants: list[str]) -> int:
-    """Find what differs from the parts ``stored`` and load it beside what stands; how many slices."""
+def _load(
+    cursor: ddl.Cursor,
+    rollup: slices.Rollup,
+    version: int,
+    stored: pa.Table,
+    *,
+    tenants: list[str],
+    keep: Collection[str],
+) -> list[slices.Part]:
+    """Find what differs from the parts ``stored`` and load it beside what stands; the parts, if any slice does."""
     contract = rollup.contract
     touched = rollup.touched(stored, tenants)
-    if not touched.num_rows:
-        return 0
+    if not touched:
+        return []
     with background.worker() as finding:
         hashing = finding.submit(rollup.hash_touched)
-        versions.load_touched(cursor, contract, touched)
-        published = versions.stored_slices(cursor, contract)
+        published = versions.stored_slices(cursor, contract, touched)
         hashing.result()
-    changed = rollup.compare(published)
-    if changed:
-        versions.load_changed(cursor, contract, rollup.changed())
-        with rowcopy.ahead(rollup.rows_changed()) as rows:
-            versions.set_aside(cursor, contract, version, keep=contract is not DIRECTORY)
-            versions.load_incoming(cursor, contract, rows)
-    return changed
+    if not rollup.compare(published, keep=keep):
+        return []
+    versions.load_changed(cursor, contract, rollup.changed())
+    with rowcopy.ahead(rollup.rows_changed()) as rows:
+        versions.set_aside(cursor, contract, version, keep=contract is not DIRECTORY)
+        versions.load_incoming(cursor, contract, rows)
+    return touched
 
 
 def _concerned(

@@ -14,7 +14,7 @@ from typing import TypeVar
 from psycopg import sql
 
 from serving import ddl, holds, migrate, versions, windows
-from serving.contract import TENANT, Column, TableContract
+from serving.contract import Column, TableContract
 from serving.homes import SHARED, Home
 from serving.publish import DIRECTORY
 from serving.session import session, take_turn, transaction
@@ -219,17 +219,17 @@ def _bring_back(cursor: Cursor, contract: TableContract, target: int, tenant: st
     }
     for statement in (
         "create temporary table {changed} on commit drop as "
-        "select tenant_id, part, day, kept.hash, now.hash as was, version from ("
-        "select distinct on (tenant_id, slice.day) tenant_id, part, slice.day, slice.hash, version "
-        "from {undo_slices} cross join unnest(days, hashes) as slice (day, hash) "
-        "where rollup = {rollup} and version > {target} and tenant_id = coalesce({tenant}::uuid, tenant_id) "
-        "order by tenant_id, slice.day, version"
+        "select tenant_id, day, kept.hash, now.hash as was, version from ("
+        "select distinct on (slice.tenant_id, slice.day) slice.*, version "
+        "from {undo_slices} cross join unnest(tenants, days, hashes) as slice (tenant_id, day, hash) "
+        "where rollup = {rollup} and version > {target} "
+        "and slice.tenant_id = coalesce({tenant}::uuid, slice.tenant_id) "
+        "order by slice.tenant_id, slice.day, version"
         ") as kept left join ("
-        "select tenant_id, part, slice.day, slice.hash from {slices} "
-        "cross join unnest(days, hashes) as slice (day, hash) where rollup = {rollup} "
-        "and (tenant_id, part) in (select tenant_id, part from {undo_slices} where rollup = {rollup} "
+        "select slice.* from {slices} cross join unnest(tenants, days, hashes) as slice (tenant_id, day, hash) "
+        "where rollup = {rollup} and (part, bucket) in (select part, bucket from {undo_slices} where rollup = {rollup} "
         "and version > {target})"
-        ") as now using (tenant_id, part, day)",
+        ") as now using (tenant_id, day)",
         "create temporary table {incoming} on commit drop as select {columns} from {undo} as kept "
         "join {changed} as changed on changed.version = kept.version and {same_slice}",
         "analyze {changed}",
@@ -242,25 +242,26 @@ def _bring_back_hashes(cursor: Cursor, contract: TableContract) -> None:
     """Put the hashes of the slices that changed in the place of those that stand."""
     names = {
         "changed": versions.temporary("changed", contract),
+        "parts": versions.temporary("parts", contract),
         "slices": cursor.home.own(ddl.SLICES),
+        "part": versions.PART,
+        "bucket": versions.BUCKET,
+        "sum": versions.SUM_OF_SLICES,
         "rollup": sql.Literal(contract.name),
     }
     for statement in (
-        "insert into {slices} (rollup, tenant_id, part, hash, days, hashes) "
-        "select {rollup}, tenant_id, part, (mod(sum(hash::numeric + 9223372036854775808), 18446744073709551616) "
-        "- 9223372036854775808)::bigint, array_agg(day), array_agg(hash) from ("
-        "select tenant_id, part, slice.day, slice.hash from {slices} "
-        "cross join unnest(days, hashes) as slice (day, hash) where rollup = {rollup} "
-        "and (tenant_id, part) in (select tenant_id, part from {changed}) "
+        "create temporary table {parts} on commit drop as "
+        "select {part} as part, {bucket} as bucket, {sum} as hash, array_agg(tenant_id) as tenants, "
+        "array_agg(day) as days, array_agg(slice.hash) as hashes from ("
+        "select slice.* from {slices} cross join unnest(tenants, days, hashes) as slice (tenant_id, day, hash) "
+        "where rollup = {rollup} and (part, bucket) in (select {part}, {bucket} from {changed}) "
         "and not exists (select from {changed} as changed "
-        "where changed.tenant_id = slices.tenant_id and changed.day = slice.day) "
-        "union all select tenant_id, part, day, hash from {changed} where hash is not null"
-        ") as every group by tenant_id, part on conflict (rollup, tenant_id, part) "
-        "do update set hash = excluded.hash, days = excluded.days, hashes = excluded.hashes",
-        "delete from {slices} using (select distinct tenant_id, part from {changed} where hash is null) as emptied "
-        "where rollup = {rollup} and slices.tenant_id = emptied.tenant_id and slices.part = emptied.part "
-        "and not exists (select from unnest(days) as stands (day) where not exists (select from {changed} as changed "
-        "where changed.tenant_id = slices.tenant_id and changed.day = stands.day and changed.hash is null))",
+        "where changed.tenant_id = slice.tenant_id and changed.day = slice.day) "
+        "union all select tenant_id, day, hash from {changed} where hash is not null"
+        ") as slice group by 1, 2",
+        "delete from {slices} where rollup = {rollup} and (part, bucket) in (select {part}, {bucket} from {changed})",
+        "insert into {slices} (rollup, part, bucket, hash, tenants, days, hashes) "
+        "select {rollup}, part, bucket, hash, tenants, days, hashes from {parts}",
     ):
         cursor.execute(sql.SQL(statement).format(**names))
 
@@ -279,9 +280,7 @@ def _as_it_stands(cursor: Cursor, name: str) -> TableContract:
 def _tenants(cursor: Cursor) -> Collection[str]:
     """Whoever has rollups here."""
     rows = cursor.execute(
-        sql.SQL("select distinct {} from {} where rollup <> %s").format(
-            sql.Identifier(TENANT), cursor.home.own(ddl.SLICES)
-        ),
+        sql.SQL("select distinct unnest(tenants) from {} where rollup <> %s").format(cursor.home.own(ddl.SLICES)),
         [DIRECTORY.name],
     )
     return [str(row[0]) for row in rows]

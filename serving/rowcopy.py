@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ _EPOCH_MICROSECONDS = _EPOCH_DAYS * 86_400_000_000
 _BATCH_ROWS = 65_536
 _HEADER_WORDS = 5
 _MATRIX_BYTES = 32 << 20
-_WIDTHS = {"uuid": "V16", "date": ">i4", "bigint": ">i8"}
+_WIDTHS = {"date": ">i4", "smallint": ">i2", "bigint": ">i8"}
 _ARRAYS = {"date[]": (1082, ">i4"), "bigint[]": (20, ">i8"), "uuid[]": (2950, "V16")}
 """Arrays: the object id of an element's type, and its binary form."""
 _INTEGERS = {"smallint": ">i2", "integer": ">i4", "bigint": ">i8"}
@@ -114,47 +115,44 @@ def copy_in(
 
 
 def copy_out(cursor: Cursor, query: sql.Composable, columns: tuple[Column, ...]) -> pa.Table:
-    """The rows of a query whose columns are uuid, date and bigint and never null; uuids come as 16 bytes each.
-
-    The last columns may be arrays without nulls, as long as each other and never empty: a row comes for each element.
-    """
-    single = [column for column in columns if column.type in _WIDTHS]
-    arrays = [column for column in columns if column.type not in _WIDTHS]
-    with cursor.copy(sql.SQL("copy ({}) to stdout (format binary)").format(query)) as copy:
-        pieces = [bytes(piece) for piece in copy]
-    pieces[0] = pieces[0].removeprefix(_SIGNATURE)
-    pieces[-1] = pieces[-1][: -len(_END)]
-    data = b"".join(pieces)
+    """The rows of a query whose columns are date, smallint and bigint, and never null."""
     row = np.dtype(
         [("fields", ">i2")]
-        + [part for n, each in enumerate(single) for part in ((f"l{n}", ">i4"), (f"v{n}", _WIDTHS[each.type]))]
+        + [part for n, each in enumerate(columns) for part in ((f"l{n}", ">i4"), (f"v{n}", _WIDTHS[each.type]))]
     )
-    if not arrays:
-        rows = np.frombuffer(data, row)
-        return pa.table({each.name: _received(each, rows[f"v{n}"]) for n, each in enumerate(single)})
-    octets = np.frombuffer(data, np.uint8)
-    lengths = np.array([len(piece) for piece in pieces if piece], np.int64)  # the server sends a row a piece
-    at = np.cumsum(lengths) - lengths
-    sizes = [4 + np.dtype(_ARRAYS[each.type][1]).itemsize for each in arrays]
-    header = 4 * (1 + _HEADER_WORDS)
-    counts = (lengths - row.itemsize - header * len(arrays)) // sum(sizes)
-    rows = _at(octets, at, row)
-    found = {each.name: _received(each, np.repeat(rows[f"v{n}"], counts)) for n, each in enumerate(single)}
-    at = at + row.itemsize
-    within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-    for each, size in zip(arrays, sizes, strict=True):
-        first = np.repeat(at + header + 4, counts) + size * within
-        element = Column(name=each.name, type=each.type.removesuffix("[]"))
-        found[each.name] = _received(element, _at(octets, first, np.dtype(_ARRAYS[each.type][1])))
-        at = at + header + size * counts
-    return pa.table(found)
+    rows = np.frombuffer(b"".join(_received_rows(cursor, query)), row)
+    return pa.table({each.name: _received(each.type, rows[f"v{n}"]) for n, each in enumerate(columns)})
 
 
-def _at(octets: Bytes, places: np.ndarray, kind: np.dtype[Any]) -> np.ndarray:
-    """What of one kind begins at each of these places."""
-    if not len(places):
-        return np.empty(0, kind)
-    return np.ascontiguousarray(octets[places[:, None] + np.arange(kind.itemsize)]).view(kind).reshape(-1)
+def arrays_out(cursor: Cursor, query: sql.Composable, columns: tuple[Column, ...]) -> pa.Table:
+    """The elements of arrays of uuid, date and bigint, a row for each place in them; uuids come as 16 bytes each.
+
+    The arrays of a row are as long as each other, never empty and without nulls.
+    """
+    found: list[list[np.ndarray]] = [[np.empty(0, _ARRAYS[each.type][1])] for each in columns]
+    for row in _received_rows(cursor, query):
+        at = 2
+        for column, pieces in zip(columns, found, strict=True):
+            element = np.dtype([("length", ">i4"), ("value", _ARRAYS[column.type][1])])
+            count = int.from_bytes(row[at + 16 : at + 20], "big")
+            at += 4 * (1 + _HEADER_WORDS)
+            pieces.append(np.frombuffer(row, element, count=count, offset=at)["value"])
+            at += count * element.itemsize
+    return pa.table(
+        {
+            column.name: _received(column.type.removesuffix("[]"), np.concatenate(pieces))
+            for column, pieces in zip(columns, found, strict=True)
+        }
+    )
+
+
+def _received_rows(cursor: Cursor, query: sql.Composable) -> Iterator[bytes]:
+    """What a query finds in COPY's binary form, a row a piece, as the server sends it."""
+    with cursor.copy(sql.SQL("copy ({}) to stdout (format binary)").format(query)) as copy:
+        for piece in copy:
+            row = bytes(piece).removeprefix(_SIGNATURE)
+            if row and row != _END:
+                yield row
 
 
 @contextmanager
@@ -199,11 +197,11 @@ class _Pieces:
         return given
 
 
-def _received(column: Column, values: np.ndarray) -> pa.Array:
-    if column.type == "uuid":
+def _received(kind: str, values: np.ndarray) -> pa.Array:
+    if kind == "uuid":
         data = pa.py_buffer(np.ascontiguousarray(values).tobytes())
         return pa.Array.from_buffers(pa.binary(16), len(values), [None, data])
-    if column.type == "date":
+    if kind == "date":
         return pa.array((values.astype("i4") + _EPOCH_DAYS).astype("i4")).view(pa.date32())
     return pa.array(values.astype("i8"))
 
@@ -212,9 +210,8 @@ def _lines(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[bytes
     """The batch as COPY's tuples, in pieces whose matrix stays small however long its longest text is."""
     if not batch.num_rows:
         return
-    if len(ends := _ends_of_runs(batch)) > 1:
-        for start, end in zip([0, *ends], ends, strict=False):
-            yield from _lines(batch.slice(start, end - start), columns)
+    if any(pa.types.is_list(array.type) for array in batch.columns):
+        yield from _lines_with_arrays(batch, columns)
         return
     fields = [_Field(batch.column(n), column) for n, column in enumerate(columns)]
     width = 2 + sum(4 + field.width for field in fields)
@@ -236,13 +233,29 @@ def _lines(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[bytes
     yield (matrix if kept is None else matrix[kept]).tobytes()
 
 
-def _ends_of_runs(batch: pa.RecordBatch) -> list[int]:
-    """Where rows end whose arrays are as long as those of the row before; without arrays, at the end."""
-    changes = np.zeros(batch.num_rows - 1, bool)
-    for array in batch.columns:
-        if pa.types.is_list(array.type):
-            changes |= np.diff(np.diff(np.asarray(array.offsets))) != 0
-    return [*map(int, np.flatnonzero(changes) + 1), batch.num_rows]
+def _lines_with_arrays(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[bytes]:
+    """Such rows are few and long, so that each is put together of its fields."""
+    head = len(columns).to_bytes(2, "big")
+    fields = [
+        _arrays(batch.column(n), column.type) if column.type in _ARRAYS else _Field(batch.column(n), column).pieces()
+        for n, column in enumerate(columns)
+    ]
+    for row in zip(*fields, strict=True):
+        yield b"".join((head, *row))
+
+
+def _arrays(array: pa.ListArray, kind: str) -> Iterator[bytes]:
+    """Lists without nulls as PostgreSQL's arrays: a header, and each value after its length."""
+    oid, form = _ARRAYS[kind]
+    offsets = np.asarray(array.offsets)
+    values = _fixed(array.values[int(offsets[0]) : int(offsets[-1])], kind.removesuffix("[]"))
+    width = np.dtype(form).itemsize
+    elements = np.empty(len(values), [("length", ">i4"), ("value", f"V{width}")])
+    elements["length"], elements["value"] = width, values.view(f"V{width}").reshape(-1)
+    for first, end in pairwise(map(int, offsets - offsets[0])):
+        count = end - first
+        octets = _HEADER_WORDS * 4 + count * elements.itemsize
+        yield np.array([octets, 1, 0, oid, count, 1], ">i4").tobytes() + elements[first:end].tobytes()
 
 
 class _Field:
@@ -259,6 +272,11 @@ class _Field:
         self.width = self.values.shape[1]
         self.lengths = lengths if null is None else np.where(null, -1, lengths)
         self.exact = bool((self.lengths == self.width).all())
+
+    def pieces(self) -> Iterator[bytes]:
+        """Each row's field, after its length."""
+        for value, length in zip(self.values, map(int, self.lengths), strict=True):
+            yield length.to_bytes(4, "big", signed=True) + value[: max(0, length)].tobytes()
 
 
 def _bytes_of(array: pa.Array) -> tuple[Bytes, np.ndarray]:
@@ -277,26 +295,10 @@ def _bytes_of(array: pa.Array) -> tuple[Bytes, np.ndarray]:
     return data[places], lengths
 
 
-def _array(array: pa.ListArray, kind: str) -> Bytes:
-    """Lists, all of one length and without nulls, as PostgreSQL's arrays: a header, and each value's length."""
-    oid, form = _ARRAYS[kind]
-    rows, width = len(array), np.dtype(form).itemsize
-    offsets = np.asarray(array.offsets)
-    count = int(offsets[1] - offsets[0])
-    octets = np.empty((rows, _HEADER_WORDS * 4 + count * (4 + width)), np.uint8)
-    octets[:, : _HEADER_WORDS * 4] = np.array([1, 0, oid, count, 1], ">i4").view(np.uint8)
-    elements = octets[:, _HEADER_WORDS * 4 :].reshape(rows, count, 4 + width)
-    elements[:, :, :4] = np.array([width], ">i4").view(np.uint8)
-    values = _fixed(array.values[int(offsets[0]) : int(offsets[-1])], kind.removesuffix("[]"))
-    elements[:, :, 4:] = values.reshape(rows, count, width)
-    octets[:, _HEADER_WORDS * 4 :] = elements.reshape(rows, -1)
-    return octets
-
-
 def _fixed(array: pa.Array, kind: str) -> Bytes:
     rows = len(array)
-    if kind in _ARRAYS:
-        return _array(array, kind)
+    if kind == "uuid":
+        return _bytes_of(array)[0]
     if kind.startswith("numeric"):
         return _numeric(array)
     if kind == "boolean":

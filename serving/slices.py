@@ -1,9 +1,9 @@
 """What of a rollup changed, found by content hashes in DuckDB.
 
-A slice is a tenant's rows of one day, or all of its rows where the key has no date. A part is the slices of one month.
-A slice's hash is the sum, mod 2^64, of its rows' hashes; a part's that of its slices'. Parts are compared first, then
-the slices of those that differ. DuckDB's ``hash`` may change with its version: then everything is compared row by row
-once, in Postgres, and what is the same is not written.
+A slice is a tenant's rows of one day, or all of its rows where the key has no date. A part is the slices that a bucket,
+a sixteenth of the tenants, has in one week. A slice's hash is the sum, mod 2^64, of its rows' hashes; a part's that of
+its slices'. Parts are compared first, then the slices of those that differ. DuckDB's ``hash`` may change with its
+version: then everything is compared row by row once, in Postgres, and what is the same is not written.
 """
 
 # ruff: noqa: S608 - names are the contracts', each quoted; values are bound
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import duckdb
@@ -23,19 +24,30 @@ from settings import TailraceError
 from warehouse import quote
 
 NO_DAY = "0001-01-01"
-"""The day, and the month, of slices that hold all rows of a tenant."""
-PART = (Column(name=TENANT, type="uuid"), Column(name="part", type="date"))
-TOUCHED = (Column(name="number", type="bigint"), *PART)
-SLICE = (TOUCHED[0], Column(name="day", type="date"), Column(name="hash", type="bigint"))
-"""``number`` is that of a part among those touched, which is shorter to compare by than a tenant and a month."""
-PART_HASH = (*PART, Column(name="hash", type="bigint"))
-PART_ARRAYS = (*PART_HASH, Column(name="days", type="date[]"), Column(name="hashes", type="bigint[]"))
-CHANGED = (*PART, *SLICE[1:], Column(name="was", type="bigint"))
+"""The day of slices that hold all rows of a tenant. A Monday, so that it is their week too."""
+Part = tuple[date, int]
+"""A week, by its Monday, and a bucket."""
+PART_HASH = (
+    Column(name="part", type="date"),
+    Column(name="bucket", type="smallint"),
+    Column(name="hash", type="bigint"),
+)
+SLICE = (Column(name=TENANT, type="uuid"), Column(name="day", type="date"), Column(name="hash", type="bigint"))
+SLICE_ARRAYS = tuple(
+    Column(name=name, type=f"{column.type}[]")
+    for name, column in zip(("tenants", "days", "hashes"), SLICE, strict=True)
+)
+PART_ARRAYS = (*PART_HASH, *SLICE_ARRAYS)
+CHANGED = (*SLICE[:-1], Column(name="was", type="bigint"))
 
-_SUM = "(sum(h)::hugeint % 18446744073709551616 - 9223372036854775808)::bigint"
+# Of a sum that does not overflow the lower half, which is the sum mod 2^64, as a signed number.
+_SUM = "((sum(h)::hugeint & 18446744073709551615::hugeint) - 9223372036854775808)::bigint"
 SUM_OF_SLICES = _SUM.replace("sum(h)::hugeint", "sum(hash::hugeint + 9223372036854775808)")
 # Rows of a tenant whose id is no uuid are in the warehouse too, and are not published.
 _ID = "try(unhex(replace(tenant, '-', '')))"
+# The last digit, as the first ones of an id may tell its time.
+BUCKET = "(instr('0123456789ABCDEF', right(hex(tenant_id), 1)) - 1)::smallint"
+PART = "date_trunc('week', day)::date"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,63 +72,83 @@ class Rollup:
         return f"{quote(self.contract.day)}::date" if self.contract.day else f"date '{NO_DAY}'"
 
     def measure(self) -> dict[str, int]:
-        """Hash every part; how many rows each tenant has. Raises TailraceError when the table does not fit."""
+        """Hash every tenant's weeks; how many rows each has. Raises TailraceError when the table does not fit."""
         self._make(
-            "parts",
-            f"select *, {_ID} as tenant_id from (select tenant, part, {_SUM} as hash, count(*) as rows "
-            f"from ({self._hashed()}) group by all)",
+            "weeks", f"select tenant, part, {_SUM} as hash, count(*) as rows from ({self._hashed()}) group by all"
         )
-        return dict(self._run(f"select tenant, sum(rows)::bigint from {self._name('parts')} group by all").fetchall())
+        return dict(self._run(f"select tenant, sum(rows)::bigint from {self._name('weeks')} group by all").fetchall())
 
-    def touched(self, stored: pa.Table, tenants: Collection[str]) -> pa.Table:
-        """The parts of ``tenants`` that differ from those published, given as ``PART_HASH``; as ``TOUCHED``."""
+    def touched(self, stored: pa.Table, tenants: Collection[str]) -> list[Part]:
+        """The parts that, with the rows of ``tenants`` alone, differ from those published, given as ``PART_HASH``."""
+        self._number(tenants)
         self.connection.register("stored_parts", stored)
         self._make(
             "touched",
-            "select row_number() over () as number, tenant, tenant_id, part, new.hash is not null as present "
-            f"from (from {self._name('parts')} where tenant in (select unnest($tenants::varchar[]))) as new "
-            "full join stored_parts as old using (tenant_id, part) where new.hash is distinct from old.hash",
-            {"tenants": list(tenants)},
+            "select part, bucket, new.hash is not null as present from ("
+            f"select part, bucket, {SUM_OF_SLICES} as hash from {self._name('weeks')} "
+            f"join {self._name('concerned')} using (tenant) group by all) as new "
+            "full join stored_parts as old using (part, bucket) where new.hash is distinct from old.hash",
         )
         self.connection.unregister("stored_parts")
-        return self.connection.sql(f"select number, tenant_id, part from {self._name('touched')}").to_arrow_table()
+        return self._run(f"select part, bucket from {self._name('touched')}").fetchall()
+
+    def _number(self, tenants: Collection[str]) -> None:
+        """Number the tenants concerned, which is shorter to compare by than their ids."""
+        # Rows of a tenant that is not to be published here may well be in the warehouse.
+        self._make(
+            "concerned",
+            f"select row_number() over () as number, *, {BUCKET} as bucket from (select tenant, {_ID} as tenant_id "
+            "from (select unnest($tenants::varchar[]) as tenant)) where tenant_id is not null",
+            {"tenants": list(tenants)},
+        )
 
     def hash_touched(self) -> None:
         """Hash every slice of the parts touched."""
-        # Rows of a tenant that is not to be published here may well be in the warehouse.
         touched = f"(from {self._name('touched')} where present) as touched"
         first, last = self._run(f"select min(part), max(part) from {touched}").fetchone() or (None, None)
         self._make(
             "fresh",
             f"select number, day, {_SUM} as hash from ({self._hashed()} "
-            f"where {self._day} >= $first::date and {self._day} < $last::date + interval 1 month) as every "
-            f"join {touched} using (tenant, part) group by all",
+            f"where {self._day} >= $first::date and {self._day} < $last::date + interval 7 days) as every "
+            f"join {self._name('concerned')} using (tenant) join {touched} using (part, bucket) group by all",
             {"first": first, "last": last},
         )
 
-    def compare(self, stored: pa.Table) -> int:
+    def compare(self, stored: pa.Table, *, keep: Collection[str] = ()) -> int:
         """Find the slices that differ in the parts touched, which are hashed, given those published as ``SLICE``.
 
-        Returns how many.
+        Those of tenants to ``keep`` stay as they are. Returns how many differ.
         """
         self.connection.register("stored_slices", stored)
+        self._make(
+            "kept",
+            "from stored_slices where tenant_id in (select unhex(replace(tenant, '-', '')) "
+            "from (select unnest($keep::varchar[]) as tenant))",
+            {"keep": list(keep)},
+        )
         found = self._make(
             "changed",
-            f"select number, day, new.hash, old.hash as was from {self._name('fresh')} as new "
-            "full join stored_slices as old using (number, day) where new.hash is distinct from old.hash",
+            f"select number, old.tenant_id, day, new.hash, old.hash as was from {self._name('fresh')} as new full join "
+            "(select number, tenant_id, day, hash "
+            f"from (from stored_slices anti join {self._name('kept')} using (tenant_id)) "
+            f"left join {self._name('concerned')} using (tenant_id)) as old "
+            "using (number, day) where new.hash is distinct from old.hash",
         ).fetchone()
         self.connection.unregister("stored_slices")
         return int(found[0]) if found else 0
 
     def changed(self) -> Iterator[pa.RecordBatch]:
-        """The slices found different, as ``CHANGED``; the hash of one that is gone, or was not there, is null."""
-        query = f"select tenant_id, part, day, hash, was from {self.found_different} order by all"
-        return rowcopy.batches(self.connection.sql(query))
+        """The slices found different, as ``CHANGED``; what one was that was not there is null."""
+        return rowcopy.batches(self.connection.sql(f"select tenant_id, day, was from {self.found_different}"))
 
     @property
     def found_different(self) -> str:
-        """The slices found different, in DuckDB's SQL: the columns of ``changed``, and ``tenant`` as it is written."""
-        return f"(from {self._name('changed')} join {self._name('touched')} using (number))"
+        """The slices found different, in DuckDB's SQL: the columns of ``changed``; ``hash``, null where one is gone;
+        and ``tenant`` as it is written, null where it is not at home here."""
+        return (
+            "(select coalesce(concerned.tenant_id, changed.tenant_id) as tenant_id, tenant, day, hash, was "
+            f"from {self._name('changed')} as changed left join {self._name('concerned')} as concerned using (number))"
+        )
 
     def rows_changed(self, columns: str | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of the slices found different: ``columns`` in DuckDB's SQL, or what ``rowcopy.copy_in`` takes."""
@@ -129,8 +161,12 @@ class Rollup:
         )
 
     def parts_touched(self) -> Iterator[pa.RecordBatch]:
-        """The parts touched that are not gone, once their slices are hashed, as ``PART_ARRAYS``."""
-        return self._arrays(f"(from {self._name('fresh')} join {self._name('touched')} using (number))")
+        """The parts touched that are not gone, once they are compared, as ``PART_ARRAYS``."""
+        return self._arrays(
+            f"(select tenant_id, bucket, day, hash from {self._name('fresh')} "
+            f"join {self._name('concerned')} using (number) "
+            f"union all select tenant_id, {BUCKET}, day, hash from {self._name('kept')})"
+        )
 
     def rows(self, tenants: Collection[str]) -> Iterator[pa.RecordBatch]:
         """All rows of these tenants."""
@@ -144,20 +180,19 @@ class Rollup:
 
     def parts(self, tenants: Collection[str]) -> Iterator[pa.RecordBatch]:
         """All parts of these tenants, as ``PART_ARRAYS``."""
+        self._number(tenants)
         return self._arrays(
-            f"(select {_ID} as tenant_id, part, day, {_SUM} as hash from ({self._hashed()}) as every "
-            "where tenant in (select unnest($tenants::varchar[])) group by tenant, part, day)",
-            {"tenants": list(tenants)},
+            f"(select tenant_id, bucket, day, hash from (select number, day, {_SUM} as hash "
+            f"from ({self._hashed()}) join {self._name('concerned')} using (tenant) group by all) "
+            f"join {self._name('concerned')} using (number))"
         )
 
-    def _arrays(self, found: str, parameters: dict[str, Any] | None = None) -> Iterator[pa.RecordBatch]:
-        # Both lists see a part's slices in one order, whichever; sorting them costs more than all the rest. Parts with
-        # as many slices come together, for they go to Postgres in one piece.
+    def _arrays(self, found: str) -> Iterator[pa.RecordBatch]:
+        # The lists see a part's slices in one order, whichever; sorting them costs more than all the rest.
         return rowcopy.batches(
             self.connection.sql(
-                f"select tenant_id, part, {SUM_OF_SLICES} as hash, list(day) as days, list(hash) as hashes "
-                f"from {found} as slices group by tenant_id, part order by count(*), tenant_id, part",
-                params=parameters,
+                f"select {PART} as part, bucket, {SUM_OF_SLICES} as hash, list(tenant_id) as tenants, "
+                f"list(day) as days, list(hash) as hashes from {found} as slices group by 1, 2"
             )
         )
 
@@ -168,7 +203,7 @@ class Rollup:
         """Each row's tenant, part, day and hash. The outer hash keeps sums from cancelling out."""
         values = ", ".join(rowcopy.typed(column) for column in self.contract.columns if column.name != TENANT)
         return (
-            f"select {quote(TENANT)}::varchar as tenant, date_trunc('month', {self._day})::date as part, "
+            f"select {quote(TENANT)}::varchar as tenant, date_trunc('week', {self._day})::date as part, "
             f"{self._day} as day, hash(hash({values})) as h from {self.relation}"
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import duckdb
 
@@ -16,8 +16,7 @@ _LONGEST_NAME = 63 - len("$private")
 UNATTRIBUTED = "unattributed"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tenant:
+class Tenant(NamedTuple):
     """A row of the warehouse's tenant dimension."""
 
     id: str
@@ -72,6 +71,7 @@ def homes(settings: Settings, tenants: Iterable[Tenant], databases: Mapping[str,
     when a tenant belongs to another region, its own database does not exist, or two would share a namespace.
     """
     shared = next(iter(databases))
+    pool, silo_only = Home(shared), set(settings.residency.silo_only)
     found: dict[str, Home] = {}
     namespaces: dict[str, str] = {}
     for tenant in tenants:
@@ -84,12 +84,12 @@ def homes(settings: Settings, tenants: Iterable[Tenant], databases: Mapping[str,
             )
         if tenant.tier not in ("pool", "namespace", "silo"):
             raise TailraceError(f"tenant {tenant.id}: its tier is none of pool, namespace, silo; mend app.tenants")
-        if tenant.tier != "silo" and {tenant.id, tenant.slug} & set(settings.residency.silo_only):
+        if tenant.tier != "silo" and (tenant.id in silo_only or tenant.slug in silo_only):
             raise TailraceError(
                 f"tenant {tenant.id}: residency.silo_only demands a silo of its own and it lies in a {tenant.tier}; "
                 "move it in the product; nothing is published until then"
             )
-        home = Home(silo_database(settings, tenant.slug) if tenant.tier == "silo" else shared)
+        home = Home(silo_database(settings, tenant.slug)) if tenant.tier == "silo" else pool
         if home.database not in databases:
             raise TailraceError(
                 f"tenant {tenant.id}: its database {home.database} does not exist; create it, or change the tier"

@@ -26,9 +26,9 @@ def correct_hashes(cursor: Cursor, rollup: slices.Rollup) -> int:
     )
     tenants = standing.measure()
     touched = standing.touched(versions.stored_parts(cursor, contract), tenants)
-    if touched.num_rows:
+    if touched:
         standing.hash_touched()
-        versions.load_touched(cursor, contract, touched)
-        versions.replace_parts(cursor, contract, standing.parts_touched())
+        standing.compare(versions.stored_slices(cursor, contract, touched))
+        versions.replace_parts(cursor, contract, touched, standing.parts_touched())
     rollup.connection.execute("drop table temp.standing_table")
-    return int(touched.num_rows)
+    return len(touched)

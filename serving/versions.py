@@ -22,10 +22,16 @@ _WHOLE = (
     "{changed} as changed join lateral (select ctid as place, {columns} from {target} as published) as published "
     "on {same_slice}"
 )
-# Where nothing may be pulled out of the subquery, it is one look into the index for each part.
+# Where nothing may be pulled out of the subquery, it is one look into the index for each tenant.
 _BY_INDEX = (
-    "({parts}) as changed cross join lateral (select ctid as place, {columns} from {target} as published "
-    "where {same_part} offset 0) as published"
+    "({tenants}) as changed cross join lateral (select ctid as place, {columns} from {target} as published "
+    "where {same_tenant} offset 0) as published"
+)
+# A slice's part, as ``slices`` has it: the Monday, which the first day there is was.
+PART = sql.SQL("(day - (day - date '0001-01-01') % 7)")
+BUCKET = sql.SQL("(get_byte(uuid_send(tenant_id), 15) & 15)::smallint")
+SUM_OF_SLICES = sql.SQL(
+    "(mod(sum(slice.hash::numeric + 9223372036854775808), 18446744073709551616) - 9223372036854775808)::bigint"
 )
 KEPT = 5
 """Versions whose replaced rows are kept, and so how far back a rollback can go."""
@@ -79,54 +85,44 @@ def known(cursor: Cursor, contract: TableContract) -> bool:
     return bool(row and row[0])
 
 
-def stored_parts(cursor: Cursor, contract: TableContract, *, without: Iterable[str] = ()) -> pa.Table:
-    """The hash of every part that is published, as ``slices.PART_HASH``, but for those of tenants ``without``."""
-    query = sql.SQL(
-        "select part, array_agg(tenant_id), array_agg(hash) from {} "
-        "where rollup = {} and tenant_id <> all ({}::uuid[]) group by part"
-    ).format(cursor.home.own(ddl.SLICES), contract.name, list(without))
-    columns = (slices.PART[1], Column(name=TENANT, type="uuid[]"), Column(name="hash", type="bigint[]"))
-    return rowcopy.copy_out(cursor, query, columns)
-
-
-def load_touched(cursor: Cursor, contract: TableContract, touched: pa.Table) -> None:
-    """Bring the parts touched into a temporary table."""
-    _temporary(cursor, "touched", contract, slices.TOUCHED, touched.to_batches())
-
-
-def stored_slices(cursor: Cursor, contract: TableContract) -> pa.Table:
-    """The hashes of the slices published in the parts touched, as ``slices.SLICE``."""
-    query = sql.SQL("select number, days, hashes from {}").format(_touched(cursor, contract))
-    columns = (slices.TOUCHED[0], *slices.PART_ARRAYS[-2:])
-    return rowcopy.copy_out(cursor, query, columns).rename_columns([column.name for column in slices.SLICE])
-
-
-def replace_parts(cursor: Cursor, contract: TableContract, parts: Iterable[pa.RecordBatch]) -> None:
-    """Put these hashes in the place of those of the parts touched."""
-    cursor.execute(
-        sql.SQL("delete from {} where ctid = any(array(select place from {}))").format(
-            cursor.home.own(ddl.SLICES), _touched(cursor, contract)
-        )
+def stored_parts(cursor: Cursor, contract: TableContract) -> pa.Table:
+    """The hash of every part that is published, as ``slices.PART_HASH``."""
+    query = sql.SQL("select part, bucket, hash from {} where rollup = {}").format(
+        cursor.home.own(ddl.SLICES), contract.name
     )
-    store_parts(cursor, contract, parts)
+    return rowcopy.copy_out(cursor, query, slices.PART_HASH)
 
 
-def _touched(cursor: Cursor, contract: TableContract) -> sql.Composable:
-    """The parts touched and what stands of them, each by one look into the index, whatever the planner believes."""
-    return sql.SQL(
-        "{touched} as touched cross join lateral (select ctid as place, days, hashes from {slices} as standing "
-        "where rollup = {rollup} and standing.tenant_id = touched.tenant_id and standing.part = touched.part offset 0"
-        ") as standing"
-    ).format(slices=cursor.home.own(ddl.SLICES), touched=temporary("touched", contract), rollup=contract.name)
+def stored_slices(cursor: Cursor, contract: TableContract, parts: Collection[slices.Part]) -> pa.Table:
+    """The hashes of the slices published in these parts, as ``slices.SLICE``."""
+    query = sql.SQL("select tenants, days, hashes from {} where {}").format(
+        cursor.home.own(ddl.SLICES), _among(contract, parts)
+    )
+    found = rowcopy.arrays_out(cursor, query, slices.SLICE_ARRAYS)
+    return found.rename_columns([column.name for column in slices.SLICE])
 
 
-def store_parts(cursor: Cursor, contract: TableContract, parts: Iterable[pa.RecordBatch]) -> None:
+def replace_parts(
+    cursor: Cursor, contract: TableContract, parts: Collection[slices.Part], hashes: Iterable[pa.RecordBatch]
+) -> None:
+    """Put these hashes, given as ``slices.PART_ARRAYS``, in the place of those of these parts."""
+    cursor.execute(sql.SQL("delete from {} where {}").format(cursor.home.own(ddl.SLICES), _among(contract, parts)))
+    store_parts(cursor, contract, hashes)
+
+
+def _among(contract: TableContract, parts: Collection[slices.Part]) -> sql.Composable:
+    return sql.SQL("rollup = {} and (part, bucket) in (select * from unnest({}::date[], {}::smallint[]))").format(
+        contract.name, [part for part, _ in parts], [bucket for _, bucket in parts]
+    )
+
+
+def store_parts(cursor: Cursor, contract: TableContract, hashes: Iterable[pa.RecordBatch]) -> None:
     """The hashes of parts of which there were none."""
-    _temporary(cursor, "parts", contract, slices.PART_ARRAYS, parts)
+    _temporary(cursor, "parts", contract, slices.PART_ARRAYS, hashes)
     cursor.execute(
         sql.SQL(
-            "insert into {slices} (rollup, tenant_id, part, hash, days, hashes) "
-            "select {rollup}, tenant_id, part, hash, days, hashes from {parts}"
+            "insert into {slices} (rollup, part, bucket, hash, tenants, days, hashes) "
+            "select {rollup}, part, bucket, hash, tenants, days, hashes from {parts}"
         ).format(slices=cursor.home.own(ddl.SLICES), rollup=contract.name, parts=temporary("parts", contract))
     )
 
@@ -145,8 +141,9 @@ def note_created(cursor: Cursor, contract: TableContract, version: int) -> None:
     """Before ``version`` there was nothing of this rollup: that is what putting the version before back means."""
     cursor.execute(
         sql.SQL(
-            "insert into {undo} (version, rollup, tenant_id, part, days, hashes) select {version}, rollup, tenant_id, "
-            "part, days, array_fill(null::bigint, array[cardinality(days)]) from {slices} where rollup = {rollup}"
+            "insert into {undo} (version, rollup, part, bucket, tenants, days, hashes) "
+            "select {version}, rollup, part, bucket, tenants, days, array_fill(null::bigint, array[cardinality(days)]) "
+            "from {slices} where rollup = {rollup}"
         ).format(
             undo=cursor.home.own(ddl.UNDO_SLICES),
             slices=cursor.home.own(ddl.SLICES),
@@ -164,13 +161,15 @@ def set_aside(cursor: Cursor, contract: TableContract, version: int, *, keep: bo
         "undo": ddl.undo(cursor, contract),
         "undo_slices": cursor.home.own(ddl.UNDO_SLICES),
         "changed": changed,
+        "tenants": sql.SQL("select tenant_id, array_agg(day) as days from {} group by tenant_id").format(changed),
         "parts": sql.SQL(
-            "select tenant_id, part, array_agg(day) as days, array_agg(was) as hashes from {} group by tenant_id, part"
-        ).format(changed),
+            "select {part} as part, {bucket} as bucket, array_agg(tenant_id) as tenants, array_agg(day) as days, "
+            "array_agg(was) as hashes from {changed} group by 1, 2"
+        ).format(part=PART, bucket=BUCKET, changed=changed),
         "standing": temporary("standing", contract),
         "columns": ddl.names(contract.column_names),
         "same_slice": same_slice(contract, "published", "changed"),
-        "same_part": same_slice(contract, "published", "changed", days=True),
+        "same_tenant": same_slice(contract, "published", "changed", days=True),
         "version": sql.Literal(version),
         "rollup": sql.Literal(contract.name),
     }
@@ -179,8 +178,8 @@ def set_aside(cursor: Cursor, contract: TableContract, version: int, *, keep: bo
     if keep:
         statements += [
             "insert into {undo} (version, {columns}) select {version}, {columns} from {standing}",
-            "insert into {undo_slices} (version, rollup, tenant_id, part, days, hashes) "
-            "select {version}, {rollup}, tenant_id, part, days, hashes from ({parts}) as changed",
+            "insert into {undo_slices} (version, rollup, part, bucket, tenants, days, hashes) "
+            "select {version}, {rollup}, part, bucket, tenants, days, hashes from ({parts}) as changed",
         ]
     for statement in statements:
         cursor.execute(sql.SQL(statement).format(found=found, **names))
@@ -212,20 +211,28 @@ def apply(cursor: Cursor, contract: TableContract) -> Written:
         return cursor.execute(sql.SQL(query).format(**names)).rowcount
 
     run("create unique index on {incoming} ({key})")  # which a rollup that breaks its key fails at
-    deleted = run(
-        "delete from {target} as published using {standing} as standing where published.ctid = place "
-        "and not exists (select from {incoming} as incoming where {same_key})"
-    )
-    updated = 0
+    counted = cursor.execute(
+        sql.SQL("select (select count(*) from {standing}), (select count(*) from {incoming})").format(**names)
+    ).fetchone()
+    assert counted is not None
+    standing, incoming = counted
+    updated = deleted = added = 0
     if contract.values:
         updated = run(
             "update {target} as published set {values} from {standing} as standing join {incoming} as incoming "
             "on {same_key} and not {same} where published.ctid = place"
         )
-    added = run(
-        "insert into {target} ({columns}) select {columns} from {incoming} as incoming "
-        "where not exists (select from {standing} as standing where {same_key})"
-    )
+    # Where every row was updated, which is common, none is gone and none is new.
+    if updated < standing:
+        deleted = run(
+            "delete from {target} as published using {standing} as standing where published.ctid = place "
+            "and not exists (select from {incoming} as incoming where {same_key})"
+        )
+    if updated < incoming:
+        added = run(
+            "insert into {target} ({columns}) select {columns} from {incoming} as incoming "
+            "where not exists (select from {standing} as standing where {same_key})"
+        )
     return Written(written=updated + added, deleted=deleted, gained=added - deleted)
 
 
@@ -281,13 +288,25 @@ def forget_old(cursor: Cursor, contracts: Iterable[TableContract], *, version: i
 
 def forget_tenants(cursor: Cursor, tenants: Collection[str]) -> int:
     """Drop what earlier versions held of these tenants, so that no rollback brings it back; how many rows."""
-    wanted = list(tenants)
-    at = sql.SQL("delete from {} where tenant_id = any(%s::uuid[])")
-    slices_gone = cursor.execute(at.format(cursor.home.own(ddl.UNDO_SLICES)), [wanted]).rowcount if wanted else 0
+    if not tenants:
+        return 0
+    wanted, undo_slices = list(tenants), cursor.home.own(ddl.UNDO_SLICES)
+    slices_gone = cursor.execute(
+        sql.SQL(
+            "update {} set (tenants, days, hashes) = (select coalesce(array_agg(tenant), '{{}}'), "
+            "coalesce(array_agg(day), '{{}}'), coalesce(array_agg(hash), '{{}}') "
+            "from unnest(tenants, days, hashes) as slice (tenant, day, hash) where tenant <> all (%(wanted)s::uuid[])) "
+            "where tenants && %(wanted)s::uuid[]"
+        ).format(undo_slices),
+        {"wanted": wanted},
+    ).rowcount
     if not slices_gone:
         return 0
-    tables = undo_tables(cursor)
-    return slices_gone + sum(cursor.execute(at.format(cursor.home.own(each)), [wanted]).rowcount for each in tables)
+    cursor.execute(sql.SQL("delete from {} where tenants = '{{}}'").format(undo_slices))
+    gone = sql.SQL("delete from {} where tenant_id = any(%s::uuid[])")
+    return slices_gone + sum(
+        cursor.execute(gone.format(cursor.home.own(each)), [wanted]).rowcount for each in undo_tables(cursor)
+    )
 
 
 def undo_tables(cursor: Cursor) -> list[str]:
@@ -324,7 +343,7 @@ def _temporary(
 def same_slice(contract: TableContract, rows: str, changed: str, *, days: bool = False) -> sql.Composable:
     """The condition that a row under the alias ``rows`` is of a slice under the alias ``changed``.
 
-    With ``days`` there is a part under that alias, and a list of its slices' days.
+    With ``days`` there is a tenant under that alias, and a list of its slices' days.
     """
     same = sql.SQL("{} = {}").format(sql.Identifier(rows, TENANT), sql.Identifier(changed, TENANT))
     if contract.day is None:

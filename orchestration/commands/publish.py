@@ -60,7 +60,7 @@ def _show(report: PublishReport) -> None:
         )
         for each in report.homes
     ]
-    columns = ["home", "version", "written", "deleted", "tenants held", "months mended"]
+    columns = ["home", "version", "written", "deleted", "tenants held", "parts mended"]
     console.table(f"published as of {report.as_of:%Y-%m-%d %H:%M} UTC", columns, rows)
     if any(each.held for each in report.homes):
         console.out.print("held where they were rolled back to; `tailrace publish --release` lets them go on")

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from serving.clickhouse.contract import DAY, Detail
 from serving.contract import TENANT
-from serving.slices import SUM_OF_SLICES, Rollup
+from serving.slices import BUCKET, PART, SUM_OF_SLICES, Rollup
 from warehouse import quote
 
 ENTRY = pa.schema([("tenant_id", pa.string()), ("day", pa.date32()), ("rows", pa.uint64()), ("hash", pa.int64())])
@@ -39,21 +39,22 @@ class Differences:
         con.register("clickhouse_stands", stands)
         con.execute(
             "create or replace temp table clickhouse_stored as "
-            "select unhex(replace(tenant_id, '-', '')) as tenant_id, date_trunc('month', day)::date as part, day, hash "
-            "from clickhouse_stands"
+            f"select *, {PART} as part, {BUCKET} as bucket "
+            "from (select unhex(replace(tenant_id, '-', '')) as tenant_id, day, hash from clickhouse_stands)"
         )
         con.unregister("clickhouse_stands")
-        parts = con.sql(f"select tenant_id, part, {SUM_OF_SLICES} as hash from clickhouse_stored group by all")
+        parts = con.sql(f"select part, bucket, {SUM_OF_SLICES} as hash from clickhouse_stored group by all")
         touched = self._source.touched(parts.to_arrow_table(), tenants)
-        if not touched.num_rows:
+        if not touched:
             return ENTRY.empty_table()
         self._source.hash_touched()
-        con.register("clickhouse_touched", touched)
+        weeks, buckets = zip(*touched, strict=True)
         stored = con.sql(
-            "select number, day, hash from clickhouse_stored join clickhouse_touched using (tenant_id, part)"
+            "select tenant_id, day, hash from clickhouse_stored semi join "
+            "(select unnest($weeks::date[]) as part, unnest($buckets::smallint[]) as bucket) using (part, bucket)",
+            params={"weeks": list(weeks), "buckets": list(buckets)},
         )
         self._source.compare(stored.to_arrow_table())
-        con.unregister("clickhouse_touched")
         tenant, day = f"source.{quote(TENANT)}::varchar", f"source.{quote(DAY)}::date"
         found = con.sql(
             f"select {_UUID} as tenant_id, changed.day, coalesce(counted.rows, 0)::ubigint as rows, "
