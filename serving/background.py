@@ -12,13 +12,13 @@ import duckdb
 _NICENESS = 19
 
 
-def worker() -> ThreadPoolExecutor:
-    """One thread that gives way."""
-    return ThreadPoolExecutor(1, initializer=_give_way)
+def workers(count: int = 1) -> ThreadPoolExecutor:
+    """Threads that give way."""
+    return ThreadPoolExecutor(count, initializer=_give_way)
 
 
 def let_give_way(connection: duckdb.DuckDBPyConnection) -> None:
-    """Have DuckDB's own threads give way too, for as long as the database is open. To be called by a ``worker``.
+    """Have DuckDB's own threads give way too, for as long as the database is open. To be called by a worker.
 
     A thread begins with the niceness of the one that started it, so they are started anew.
     """

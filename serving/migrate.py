@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-import pyarrow as pa
 from psycopg import sql
 
 from serving import ddl, rowcopy, slices, versions, windows
@@ -162,7 +161,7 @@ def create_filled(
     cursor: Cursor,
     contract: TableContract,
     name: sql.Identifier,
-    rows: Iterable[pa.RecordBatch],
+    lines: Iterable[bytes],
     *,
     freeze: bool = False,
 ) -> int:
@@ -173,7 +172,7 @@ def create_filled(
             name, ddl.column_definitions(contract), sql.Literal(_FILL)
         )
     )
-    count = rowcopy.copy_in(cursor, name, contract.columns, rows, freeze=freeze)
+    count = rowcopy.copy_in(cursor, name, contract.columns, lines, freeze=freeze)
     ddl.as_publisher(cursor)
     return count
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 import psycopg
@@ -32,6 +33,7 @@ from warehouse import quote
 from warehouse.failpoints import failpoint
 
 Progress = Callable[[str], None]
+T = TypeVar("T")
 
 DIRECTORY = TableContract(
     name="tenant_directory",
@@ -121,18 +123,18 @@ def publish(
     contracts = load_rollup_contracts(manifest_path)
     databases = settings.rollup_databases()
     rollups = [
-        slices.Rollup(connection=warehouse, contract=each, relation=".".join(map(quote, each.source)))
+        slices.Rollup(connection=warehouse.cursor(), contract=each, relation=".".join(map(quote, each.source)))
         for each in contracts
     ]
     published: list[HomePublished] = []
     dropped: list[Home] = []
     shared = Home(next(iter(databases)))
-    # What the warehouse holds is found out by a thread, while Postgres is asked for what stands.
-    with background.worker() as finding:
-        giving_way = finding.submit(background.let_give_way, warehouse.cursor())
-        tenants = read_tenants(warehouse)
-        measured = finding.submit(_measure, rollups, tenants)
-        giving_way.result()
+    # Others ask DuckDB, while this thread asks Postgres: it does not give way, and so does little itself.
+    with background.workers(2) as workers:
+        workers.submit(background.let_give_way, warehouse.cursor()).result()
+        measuring = workers.submit(_measure, rollups)
+        tenants = workers.submit(read_tenants, warehouse.cursor()).result()
+        measured = workers.submit(_check, measuring, tenants)
         home = homes(settings, tenants.values(), databases)
         residents: dict[Home, list[str]] = defaultdict(list)
         for tenant, where in home.items():
@@ -153,8 +155,9 @@ def publish(
                         measured=measured,
                         residents=here_now,
                         elsewhere=list(home.keys() - here_now),
-                        listing=_directory(warehouse.cursor(), [entries[tenant] for tenant in listed]),
-                        listed=listed,
+                        listed={each: entries[each] for each in listed},
+                        warehouse=warehouse,
+                        workers=workers,
                         run_id=run_id,
                         as_of=as_of,
                         verify=verify,
@@ -200,21 +203,42 @@ class _Publication:
     residents: list[str]
     elsewhere: list[str]
     """tenants that are at home elsewhere, and may have been here"""
-    listing: slices.Rollup
-    listed: list[str]
+    listed: dict[str, tuple[str, ...]]
+    """tenant → its row in the directory"""
     run_id: str
     as_of: datetime
     verify: bool
+    warehouse: duckdb.DuckDBPyConnection
+    workers: ThreadPoolExecutor
 
     @property
     def contracts(self) -> list[TableContract]:
         return [*(rollup.contract for rollup in self.rollups), DIRECTORY]
 
     def tables(self) -> Iterator[slices.Rollup]:
-        """The directory, and the rollups once they are measured. Raises TailraceError where that failed."""
-        yield self.listing
+        """The rollups, and the directory, each once it is measured."""
+        return map(self.table, self.contracts)
+
+    def table(self, contract: TableContract) -> slices.Rollup:
+        """One of them. Raises TailraceError where measuring failed."""
+        if contract is DIRECTORY:
+            return self._directory
         self.measured.result()
-        yield from self.rollups
+        return next(each for each in self.rollups if each.contract is contract)
+
+    def ask(self, contract: TableContract, question: Callable[[slices.Rollup], T]) -> Future[T]:
+        """Have a worker find something out about one of them; one at a time about each."""
+        return self.workers.submit(lambda: question(self.table(contract)))
+
+    @cached_property
+    def _directory(self) -> slices.Rollup:
+        columns = zip(*self.listed.values(), strict=True) if self.listed else ([], [], [], [])
+        arrays = [pa.array(list(column), type=pa.string()) for column in columns]
+        connection = self.warehouse.cursor()
+        connection.register("published_directory", pa.table(arrays, names=list(DIRECTORY.column_names)))
+        directory = slices.Rollup(connection=connection, contract=DIRECTORY, relation="published_directory")
+        directory.measure()
+        return directory
 
     def rows(self, contract: TableContract) -> int:
         """Rows of the residents in the warehouse."""
@@ -222,22 +246,16 @@ class _Publication:
         return sum(counts.get(tenant, 0) for tenant in self.residents)
 
 
-def _measure(rollups: list[slices.Rollup], tenants: dict[str, Tenant]) -> _Measured:
-    counts = {rollup.contract.name: rollup.measure() for rollup in rollups}
+def _measure(rollups: list[slices.Rollup]) -> dict[str, dict[str, int]]:
+    return {rollup.contract.name: rollup.measure() for rollup in rollups}
+
+
+def _check(measuring: Future[dict[str, dict[str, int]]], tenants: dict[str, Tenant]) -> _Measured:
+    counts = measuring.result()
     return _Measured(
         counts=counts,
         unattributed={name: _count_unpublished(name, rows, tenants) for name, rows in counts.items()},
     )
-
-
-def _directory(warehouse: duckdb.DuckDBPyConnection, rows: list[tuple[str, str, str, str]]) -> slices.Rollup:
-    """The directory of these tenants, measured, under a connection of its own."""
-    columns = zip(*rows, strict=True) if rows else ([], [], [], [])
-    arrays = [pa.array(list(column), type=pa.string()) for column in columns]
-    warehouse.register("published_directory", pa.table(arrays, names=list(DIRECTORY.column_names)))
-    directory = slices.Rollup(connection=warehouse, contract=DIRECTORY, relation="published_directory")
-    directory.measure()
-    return directory
 
 
 def _publish_home(connection: psycopg.Connection[Any], publication: _Publication) -> HomePublished:
@@ -258,7 +276,7 @@ def _next_version(cursor: ddl.Cursor, publication: _Publication, migrations: lis
     held = holds.standing(cursor, residents=publication.residents)
     standing = versions.latest(cursor)
     version = standing.version + 1 if standing else 1
-    changed: dict[str, list[slices.Part]] = {}
+    loaded: dict[str, _Loaded] = {}
     mended: dict[str, int] = {}
     stands = [contract for contract in publication.contracts if contract not in found.missing]
     doubtful = [contract for contract in stands if publication.verify or not versions.known(cursor, contract)]
@@ -266,13 +284,14 @@ def _next_version(cursor: ddl.Cursor, publication: _Publication, migrations: lis
         for rollup in publication.tables():
             if rollup.contract in doubtful:
                 mended[rollup.contract.name] = verify.correct_hashes(cursor, rollup)
-    stored = {contract.name: versions.stored_parts(cursor, contract) for contract in stands}
-    for rollup in publication.tables():
-        contract = rollup.contract
-        if contract in found.missing:
-            continue
-        tenants, keep = _concerned(publication, contract, held)
-        changed[contract.name] = _load(cursor, rollup, version, stored[contract.name], tenants=tenants, keep=keep)
+    touched = _find_touched(cursor, publication, stands[0], held) if stands else None
+    for contract, following in zip_longest(stands, stands[1:]):
+        assert touched is not None
+        changed = _find_changed(cursor, publication, contract, held, touched=touched.result())
+        # What PostgreSQL now does with this one leaves time to look at the next.
+        touched = _find_touched(cursor, publication, following, held) if following else None
+        if changed:
+            loaded[contract.name] = _load(cursor, publication.table(contract), version, changed)
     failpoint("publish_after_load")
     written = {}
     for rollup in publication.tables():
@@ -283,10 +302,13 @@ def _next_version(cursor: ddl.Cursor, publication: _Publication, migrations: lis
             migrations.append(f"created {contract.name}")
             if standing is not None and contract is not DIRECTORY:
                 versions.note_created(cursor, contract, version)
-        elif touched := changed[contract.name]:
-            with rowcopy.ahead(rollup.parts_touched()) as parts:
-                written[contract.name] = versions.apply(cursor, contract)
-                versions.replace_parts(cursor, contract, touched, parts)
+        elif contract.name in loaded:
+            parts, standing_rows, incoming_rows = loaded[contract.name]
+            with rowcopy.ahead(rollup.parts_touched(), slices.PART_ARRAYS) as hashes:
+                written[contract.name] = versions.apply(
+                    cursor, contract, standing=standing_rows, incoming=incoming_rows
+                )
+                versions.replace_parts(cursor, contract, parts, hashes)
         failpoint("publish_after_first_table")
     gained = sum(each.gained for name, each in written.items() if name != DIRECTORY.name)
     if written:
@@ -325,31 +347,51 @@ def _next_version(cursor: ddl.Cursor, publication: _Publication, migrations: lis
     )
 
 
-def _load(
+def _find_touched(
+    cursor: ddl.Cursor, publication: _Publication, contract: TableContract, held: Collection[str]
+) -> Future[list[slices.Part]]:
+    stored = versions.stored_parts(cursor, contract)
+    tenants, _ = _concerned(publication, contract, held)
+    return publication.ask(contract, lambda rollup: rollup.touched(stored, tenants))
+
+
+def _find_changed(
     cursor: ddl.Cursor,
-    rollup: slices.Rollup,
-    version: int,
-    stored: pa.Table,
+    publication: _Publication,
+    contract: TableContract,
+    held: Collection[str],
     *,
-    tenants: list[str],
-    keep: Collection[str],
+    touched: list[slices.Part],
 ) -> list[slices.Part]:
-    """Find what differs from the parts ``stored`` and load it beside what stands; the parts, if any slice does."""
-    contract = rollup.contract
-    touched = rollup.touched(stored, tenants)
+    """Compare the slices of the parts ``touched``; these parts, if any slice is to change."""
     if not touched:
         return []
-    with background.worker() as finding:
-        hashing = finding.submit(rollup.hash_touched)
-        published = versions.stored_slices(cursor, contract, touched)
-        hashing.result()
-    if not rollup.compare(published, keep=keep):
-        return []
-    versions.load_changed(cursor, contract, rollup.changed())
-    with rowcopy.ahead(rollup.rows_changed()) as rows:
-        versions.set_aside(cursor, contract, version, keep=contract is not DIRECTORY)
-        versions.load_incoming(cursor, contract, rows)
-    return touched
+    _, keep = _concerned(publication, contract, held)
+    hashing = publication.ask(contract, lambda rollup: rollup.hash_touched(touched))
+    published = versions.stored_slices(cursor, contract, touched)
+    hashing.result()
+    comparing = publication.ask(contract, lambda rollup: rollup.compare(published, keep=keep))
+    versions.make_room(cursor, contract)
+    return touched if comparing.result() else []
+
+
+class _Loaded(NamedTuple):
+    """The parts that change, and how many rows stand in the slices that do and come in."""
+
+    parts: list[slices.Part]
+    standing: int
+    incoming: int
+
+
+def _load(cursor: ddl.Cursor, rollup: slices.Rollup, version: int, parts: list[slices.Part]) -> _Loaded:
+    """Load what was found to change in these parts beside what stands."""
+    contract = rollup.contract
+    with rowcopy.ahead(rollup.changed(), slices.CHANGED) as changed:
+        versions.load_changed(cursor, contract, changed)
+    with rowcopy.ahead(rollup.rows_changed(), contract.columns) as rows:
+        standing = versions.set_aside(cursor, contract, version, keep=contract is not DIRECTORY)
+        incoming = versions.load_incoming(cursor, contract, rows)
+    return _Loaded(parts, standing, incoming)
 
 
 def _concerned(
@@ -357,7 +399,7 @@ def _concerned(
 ) -> tuple[list[str], Collection[str]]:
     """Whose rows of a table are to be as in the warehouse, and whose are to stay whatever they are."""
     if contract is DIRECTORY:
-        return publication.listed, ()
+        return list(publication.listed), ()
     return [tenant for tenant in publication.residents if tenant not in held], held
 
 
@@ -370,10 +412,12 @@ def _create(
     freeze: bool = False,
 ) -> versions.Written:
     """A table filled whole, and its hashes."""
-    rows = migrate.create_filled(cursor, rollup.contract, name, rollup.rows(tenants), freeze=freeze)
+    with rowcopy.ahead(rollup.rows(tenants), rollup.contract.columns) as lines:
+        rows = migrate.create_filled(cursor, rollup.contract, name, lines, freeze=freeze)
     failpoint("publish_after_load")
-    with rowcopy.ahead(rollup.parts(tenants)) as parts:
+    with rowcopy.ahead(rollup.parts(tenants), slices.PART_ARRAYS) as parts:
         migrate.complete(cursor, rollup.contract, name)
+        versions.make_room(cursor, rollup.contract)
         versions.store_parts(cursor, rollup.contract, parts)
     return versions.Written(written=rows, gained=rows)
 

@@ -168,9 +168,9 @@ def _restore(cursor: Cursor, tenant: str | None) -> Restored:
     version, rows, gained = step.latest + 1, 0, 0
     contracts = [_as_it_stands(cursor, name) for name in _rollups(cursor)]
     for contract in contracts:
-        _bring_back(cursor, contract, step.target, tenant)
-        versions.set_aside(cursor, contract, version)
-        done = versions.apply(cursor, contract)
+        incoming = _bring_back(cursor, contract, step.target, tenant)
+        replaced = versions.set_aside(cursor, contract, version)
+        done = versions.apply(cursor, contract, standing=replaced, incoming=incoming)
         _bring_back_hashes(cursor, contract)
         rows, gained = rows + done.written + done.deleted, gained + done.gained
     concerned = [tenant] if tenant is not None else _tenants(cursor)
@@ -203,8 +203,11 @@ def _restore(cursor: Cursor, tenant: str | None) -> Restored:
     )
 
 
-def _bring_back(cursor: Cursor, contract: TableContract, target: int, tenant: str | None) -> None:
-    """Of each slice that changed since ``target``, what the first such change replaced, for ``versions.apply``."""
+def _bring_back(cursor: Cursor, contract: TableContract, target: int, tenant: str | None) -> int:
+    """Of each slice that changed since ``target``, what the first such change replaced, for ``versions.apply``.
+
+    Returns how many rows that is.
+    """
     names = {
         "changed": versions.temporary("changed", contract),
         "incoming": versions.temporary("incoming", contract),
@@ -230,12 +233,17 @@ def _bring_back(cursor: Cursor, contract: TableContract, target: int, tenant: st
         "where rollup = {rollup} and (part, bucket) in (select part, bucket from {undo_slices} where rollup = {rollup} "
         "and version > {target})"
         ") as now using (tenant_id, day)",
-        "create temporary table {incoming} on commit drop as select {columns} from {undo} as kept "
-        "join {changed} as changed on changed.version = kept.version and {same_slice}",
         "analyze {changed}",
-        "analyze {incoming}",
     ):
         cursor.execute(sql.SQL(statement).format(**names))
+    rows = cursor.execute(
+        sql.SQL(
+            "create temporary table {incoming} on commit drop as select {columns} from {undo} as kept "
+            "join {changed} as changed on changed.version = kept.version and {same_slice}"
+        ).format(**names)
+    ).rowcount
+    cursor.execute(sql.SQL("analyze {incoming}").format(**names))
+    return rows
 
 
 def _bring_back_hashes(cursor: Cursor, contract: TableContract) -> None:

@@ -33,8 +33,8 @@ _EPOCH_MICROSECONDS = _EPOCH_DAYS * 86_400_000_000
 _BATCH_ROWS = 65_536
 _HEADER_WORDS = 5
 _MATRIX_BYTES = 32 << 20
-_WIDTHS = {"date": ">i4", "smallint": ">i2", "bigint": ">i8"}
-_ARRAYS = {"date[]": (1082, ">i4"), "bigint[]": (20, ">i8"), "uuid[]": (2950, "V16")}
+_PIECE_BYTES = 1 << 20
+_ARRAYS = {"date[]": (1082, ">i4"), "smallint[]": (21, ">i2"), "bigint[]": (20, ">i8"), "uuid[]": (2950, "V16")}
 """Arrays: the object id of an element's type, and its binary form."""
 _INTEGERS = {"smallint": ">i2", "integer": ">i4", "bigint": ">i8"}
 _DUCKDB = {
@@ -58,20 +58,22 @@ def batches(relation: Any) -> Iterator[pa.RecordBatch]:
 
 
 @contextmanager
-def ahead(source: Iterator[pa.RecordBatch]) -> Iterator[Iterator[pa.RecordBatch]]:
-    """The same batches, each read by a thread before it is asked for, the first from now on.
+def ahead(source: Iterable[pa.RecordBatch], columns: tuple[Column, ...]) -> Iterator[Iterator[bytes]]:
+    """What ``copy_in`` sends of batches, whose columns are those of ``select_list``.
 
-    Until they have been read to the end nothing else may be asked of their DuckDB connection.
+    A thread makes each piece before it is asked for, the first from now on; until all have been read nothing else may
+    be asked of the DuckDB connection that the batches come from.
     """
-    with background.worker() as pool:
-        first = pool.submit(next, source, None)
+    made = (piece for batch in source for piece in _lines(batch, columns))
+    with background.workers() as pool:
+        first = pool.submit(next, made, None)
 
-        def read() -> Iterator[pa.RecordBatch]:
-            batch = first.result()
-            while batch is not None:
-                following = pool.submit(next, source, None)
-                yield batch
-                batch = following.result()
+        def read() -> Iterator[bytes]:
+            piece = first.result()
+            while piece is not None:
+                following = pool.submit(next, made, None)
+                yield piece
+                piece = following.result()
 
         yield read()
 
@@ -93,66 +95,48 @@ def copy_in(
     cursor: Cursor,
     target: sql.Composable,
     columns: tuple[Column, ...],
-    source: Iterable[pa.RecordBatch],
+    lines: Iterable[bytes],
     *,
     freeze: bool = False,
 ) -> int:
-    """Copy batches, whose columns are those of ``select_list``, and return how many rows. ``freeze`` as in COPY."""
+    """Copy what ``ahead`` made of batches, and return how many rows. ``freeze`` as in COPY."""
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
     statement = sql.SQL("copy {} ({}) from stdin (format binary{})").format(
         target, names, sql.SQL(", freeze" if freeze else "")
     )
-    rows = 0
-    # A thread sends while the next rows are read and put into bytes.
     with cursor.copy(statement, writer=QueuedLibpqWriter(cursor)) as copy:
         copy.write(_SIGNATURE)
-        for batch in source:
-            rows += batch.num_rows
-            for lines in _lines(batch, columns):
-                copy.write(lines)
+        for piece in lines:
+            copy.write(piece)
         copy.write(_END)
-    return rows
-
-
-def copy_out(cursor: Cursor, query: sql.Composable, columns: tuple[Column, ...]) -> pa.Table:
-    """The rows of a query whose columns are date, smallint and bigint, and never null."""
-    row = np.dtype(
-        [("fields", ">i2")]
-        + [part for n, each in enumerate(columns) for part in ((f"l{n}", ">i4"), (f"v{n}", _WIDTHS[each.type]))]
-    )
-    rows = np.frombuffer(b"".join(_received_rows(cursor, query)), row)
-    return pa.table({each.name: _received(each.type, rows[f"v{n}"]) for n, each in enumerate(columns)})
+    return cursor.rowcount
 
 
 def arrays_out(cursor: Cursor, query: sql.Composable, columns: tuple[Column, ...]) -> pa.Table:
-    """The elements of arrays of uuid, date and bigint, a row for each place in them; uuids come as 16 bytes each.
+    """The elements of arrays that a query finds, a row for each place in them, as these columns.
 
-    The arrays of a row are as long as each other, never empty and without nulls.
+    The columns are uuid, which come as 16 bytes each, date, smallint and bigint. The arrays of a row are as long as
+    each other, never empty and without nulls.
     """
-    found: list[list[np.ndarray]] = [[np.empty(0, _ARRAYS[each.type][1])] for each in columns]
-    for row in _received_rows(cursor, query):
-        at = 2
-        for column, pieces in zip(columns, found, strict=True):
-            element = np.dtype([("length", ">i4"), ("value", _ARRAYS[column.type][1])])
-            count = int.from_bytes(row[at + 16 : at + 20], "big")
-            at += 4 * (1 + _HEADER_WORDS)
-            pieces.append(np.frombuffer(row, element, count=count, offset=at)["value"])
-            at += count * element.itemsize
+    forms = [_ARRAYS[f"{column.type}[]"][1] for column in columns]
+    found: list[list[np.ndarray]] = [[np.empty(0, form)] for form in forms]
+    with cursor.copy(sql.SQL("copy ({}) to stdout (format binary)").format(query)) as copy:
+        for piece in copy:  # a row, as the server sends it
+            row, at = bytes(piece).removeprefix(_SIGNATURE), 2
+            if row in (b"", _END):
+                continue
+            for form, pieces in zip(forms, found, strict=True):
+                element = np.dtype([("length", ">i4"), ("value", form)])
+                count = int.from_bytes(row[at + 16 : at + 20], "big")
+                at += 4 * (1 + _HEADER_WORDS)
+                pieces.append(np.frombuffer(row, element, count=count, offset=at)["value"])
+                at += count * element.itemsize
     return pa.table(
         {
-            column.name: _received(column.type.removesuffix("[]"), np.concatenate(pieces))
+            column.name: _received(column.type, np.concatenate(pieces))
             for column, pieces in zip(columns, found, strict=True)
         }
     )
-
-
-def _received_rows(cursor: Cursor, query: sql.Composable) -> Iterator[bytes]:
-    """What a query finds in COPY's binary form, a row a piece, as the server sends it."""
-    with cursor.copy(sql.SQL("copy ({}) to stdout (format binary)").format(query)) as copy:
-        for piece in copy:
-            row = bytes(piece).removeprefix(_SIGNATURE)
-            if row and row != _END:
-                yield row
 
 
 @contextmanager
@@ -240,8 +224,13 @@ def _lines_with_arrays(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> It
         _arrays(batch.column(n), column.type) if column.type in _ARRAYS else _Field(batch.column(n), column).pieces()
         for n, column in enumerate(columns)
     ]
+    lines = bytearray()
     for row in zip(*fields, strict=True):
-        yield b"".join((head, *row))
+        lines += b"".join((head, *row))
+        if len(lines) > _PIECE_BYTES:
+            yield bytes(lines)
+            lines.clear()
+    yield bytes(lines)
 
 
 def _arrays(array: pa.ListArray, kind: str) -> Iterator[bytes]:

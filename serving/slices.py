@@ -11,12 +11,14 @@ version: then everything is compared row by row once, in Postgres, and what is t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from serving import rowcopy
 from serving.contract import TENANT, Column, TableContract
@@ -50,7 +52,7 @@ BUCKET = "(instr('0123456789ABCDEF', right(hex(tenant_id), 1)) - 1)::smallint"
 PART = "date_trunc('week', day)::date"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Rollup:
     """One rollup in DuckDB: ``relation`` is quoted SQL that can be selected from; ``alias`` tells two of it apart."""
 
@@ -58,6 +60,8 @@ class Rollup:
     contract: TableContract
     relation: str
     alias: str = ""
+    since: date = field(init=False)
+    """The Monday that the past ends before, once it is measured."""
 
     def _name(self, what: str) -> str:
         return f"temp.{quote(f'{what}_{self.alias}{self.contract.name}')}"
@@ -68,28 +72,61 @@ class Rollup:
         return self._run(f"create or replace temp table {name} as {query}", parameters)
 
     @property
+    def _since(self) -> str:
+        return f"date '{self.since}'"
+
+    @property
     def _day(self) -> str:
         return f"{quote(self.contract.day)}::date" if self.contract.day else f"date '{NO_DAY}'"
 
     def measure(self) -> dict[str, int]:
-        """Hash every tenant's weeks; how many rows each has. Raises TailraceError when the table does not fit."""
-        self._make(
-            "weeks", f"select tenant, part, {_SUM} as hash, count(*) as rows from ({self._hashed()}) group by all"
+        """Hash every tenant's rows; how many each has. Raises TailraceError when the table does not fit.
+
+        The last two weeks, where most changes are, are hashed by slices, and all that was before, the past, as one.
+        """
+        (since,) = self._one(
+            f"select greatest({PART} - 7, date '{NO_DAY}') from (select max({self._day}) as day from {self.relation})"
         )
-        return dict(self._run(f"select tenant, sum(rows)::bigint from {self._name('weeks')} group by all").fetchall())
+        self.since = since
+        self._run(f"drop table if exists {self._name('past')}")
+        self._make(
+            "measured",
+            f"select tenant, greatest(day, {self._since} - 1) as day, {_SUM} as hash, count(*) as rows "
+            f"from ({self._hashed()}) group by all",
+        )
+        return dict(
+            self._run(f"select tenant, sum(rows)::bigint from {self._name('measured')} group by all").fetchall()
+        )
 
     def touched(self, stored: pa.Table, tenants: Collection[str]) -> list[Part]:
         """The parts that, with the rows of ``tenants`` alone, differ from those published, given as ``PART_HASH``."""
         self._number(tenants)
         self.connection.register("stored_parts", stored)
+        concerned = f"join {self._name('concerned')} using (tenant)"
+        measured = f"select {PART} as part, bucket, hash from {self._name('measured')} {concerned}"
+        touched = self._find_touched(
+            measured, f"select greatest(part, {self._since} - 7) as part, bucket, hash from stored_parts"
+        )
+        if any(part < self.since for part, _ in touched):
+            self._run(
+                f"create temp table if not exists {self._name('past')} as select tenant, {PART} as part, "
+                f"{_SUM} as hash from ({self._hashed()} where {self._day} < {self._since}) group by all"
+            )
+            touched = self._find_touched(
+                f"{measured} where day >= {self._since} "
+                f"union all select part, bucket, hash from {self._name('past')} {concerned}",
+                "from stored_parts",
+            )
+        self.connection.unregister("stored_parts")
+        return touched
+
+    def _find_touched(self, measured: str, stored: str) -> list[Part]:
+        parts = f"select part, bucket, {SUM_OF_SLICES} as hash from ({{}}) group by all"
         self._make(
             "touched",
-            "select part, bucket, new.hash is not null as present from ("
-            f"select part, bucket, {SUM_OF_SLICES} as hash from {self._name('weeks')} "
-            f"join {self._name('concerned')} using (tenant) group by all) as new "
-            "full join stored_parts as old using (part, bucket) where new.hash is distinct from old.hash",
+            f"select part, bucket, new.hash is not null as present from ({parts.format(measured)}) as new "
+            f"full join ({parts.format(stored)}) as old using (part, bucket) where new.hash is distinct from old.hash",
         )
-        self.connection.unregister("stored_parts")
         return self._run(f"select part, bucket from {self._name('touched')}").fetchall()
 
     def _number(self, tenants: Collection[str]) -> None:
@@ -102,36 +139,37 @@ class Rollup:
             {"tenants": list(tenants)},
         )
 
-    def hash_touched(self) -> None:
-        """Hash every slice of the parts touched."""
-        touched = f"(from {self._name('touched')} where present) as touched"
-        first, last = self._run(f"select min(part), max(part) from {touched}").fetchone() or (None, None)
+    def hash_touched(self, touched: Collection[Part]) -> None:
+        """Hash every slice of the parts ``touched``."""
+        present = f"(from {self._name('touched')} where present) as touched"
+        in_touched = f"join {self._name('concerned')} using (tenant) join {present} using (part, bucket)"
         self._make(
             "fresh",
-            f"select number, day, {_SUM} as hash from ({self._hashed()} "
-            f"where {self._day} >= $first::date and {self._day} < $last::date + interval 7 days) as every "
-            f"join {self._name('concerned')} using (tenant) join {touched} using (part, bucket) group by all",
-            {"first": first, "last": last},
+            f"select number, day, hash from (select tenant, day, {PART} as part, hash from {self._name('measured')} "
+            f"where day >= {self._since}) {in_touched}",
         )
+        if past := [part for part, _ in touched if part < self.since]:
+            self._run(
+                f"insert into {self._name('fresh')} select number, day, {_SUM} as hash from ("
+                f"select *, {PART} as part from ({self._hashed()} "
+                f"where {self._day} >= $first::date and {self._day} < $last::date + interval 7 days)) as every "
+                f"{in_touched} group by all",
+                {"first": min(past), "last": max(past)},
+            )
 
     def compare(self, stored: pa.Table, *, keep: Collection[str] = ()) -> int:
         """Find the slices that differ in the parts touched, which are hashed, given those published as ``SLICE``.
 
         Those of tenants to ``keep`` stay as they are. Returns how many differ.
         """
-        self.connection.register("stored_slices", stored)
-        self._make(
-            "kept",
-            "from stored_slices where tenant_id in (select unhex(replace(tenant, '-', '')) "
-            "from (select unnest($keep::varchar[]) as tenant))",
-            {"keep": list(keep)},
-        )
+        kept = pc.is_in(stored[TENANT], pa.array([UUID(tenant).bytes for tenant in keep], stored[TENANT].type))
+        self.connection.register("kept_slices", stored.filter(kept))
+        self.connection.register("stored_slices", stored.filter(pc.invert(kept)))
         found = self._make(
             "changed",
             f"select number, old.tenant_id, day, new.hash, old.hash as was from {self._name('fresh')} as new full join "
             "(select number, tenant_id, day, hash "
-            f"from (from stored_slices anti join {self._name('kept')} using (tenant_id)) "
-            f"left join {self._name('concerned')} using (tenant_id)) as old "
+            f"from stored_slices left join {self._name('concerned')} using (tenant_id)) as old "
             "using (number, day) where new.hash is distinct from old.hash",
         ).fetchone()
         self.connection.unregister("stored_slices")
@@ -165,7 +203,7 @@ class Rollup:
         return self._arrays(
             f"(select tenant_id, bucket, day, hash from {self._name('fresh')} "
             f"join {self._name('concerned')} using (number) "
-            f"union all select tenant_id, {BUCKET}, day, hash from {self._name('kept')})"
+            f"union all select tenant_id, {BUCKET}, day, hash from kept_slices)"
         )
 
     def rows(self, tenants: Collection[str]) -> Iterator[pa.RecordBatch]:
@@ -200,12 +238,16 @@ class Rollup:
         return f"{alias}.{self._day}" if self.contract.day else self._day
 
     def _hashed(self) -> str:
-        """Each row's tenant, part, day and hash. The outer hash keeps sums from cancelling out."""
+        """Each row's tenant, day and hash. The outer hash keeps sums from cancelling out."""
         values = ", ".join(rowcopy.typed(column) for column in self.contract.columns if column.name != TENANT)
         return (
-            f"select {quote(TENANT)}::varchar as tenant, date_trunc('week', {self._day})::date as part, "
-            f"{self._day} as day, hash(hash({values})) as h from {self.relation}"
+            f"select {quote(TENANT)}::varchar as tenant, {self._day} as day, hash(hash({values})) as h "
+            f"from {self.relation}"
         )
+
+    def _one(self, query: str) -> tuple[Any, ...]:
+        (row,) = self._run(query).fetchall()
+        return tuple(row)
 
     def _run(self, query: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
         try:

@@ -27,8 +27,10 @@ def correct_hashes(cursor: Cursor, rollup: slices.Rollup) -> int:
     tenants = standing.measure()
     touched = standing.touched(versions.stored_parts(cursor, contract), tenants)
     if touched:
-        standing.hash_touched()
+        standing.hash_touched(touched)
         standing.compare(versions.stored_slices(cursor, contract, touched))
-        versions.replace_parts(cursor, contract, touched, standing.parts_touched())
+        versions.make_room(cursor, contract)
+        with rowcopy.ahead(standing.parts_touched(), slices.PART_ARRAYS) as parts:
+            versions.replace_parts(cursor, contract, touched, parts)
     rollup.connection.execute("drop table temp.standing_table")
     return len(touched)

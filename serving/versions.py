@@ -1,7 +1,8 @@
 """One version after another in a database: slices replaced, what they replaced kept, and the version recorded.
 
 All of it happens in the caller's transaction. The hashes of what stands are written with it, so they cannot lie about
-it; what a version replaced stays beside it, bounded, until it is too old to be put back.
+it; what a version replaced stays beside it, bounded, until it is too old to be put back. What comes in has been put
+into COPY's lines by ``rowcopy.ahead``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from psycopg import sql
 
 from serving import ddl, rowcopy, slices
 from serving.contract import TENANT, Column, TableContract
+from settings import TailraceError
 
 Cursor = ddl.Cursor
 
@@ -87,10 +89,10 @@ def known(cursor: Cursor, contract: TableContract) -> bool:
 
 def stored_parts(cursor: Cursor, contract: TableContract) -> pa.Table:
     """The hash of every part that is published, as ``slices.PART_HASH``."""
-    query = sql.SQL("select part, bucket, hash from {} where rollup = {}").format(
-        cursor.home.own(ddl.SLICES), contract.name
-    )
-    return rowcopy.copy_out(cursor, query, slices.PART_HASH)
+    query = sql.SQL(
+        "select array_agg(part), array_agg(bucket), array_agg(hash) from {} where rollup = {} having count(*) > 0"
+    ).format(cursor.home.own(ddl.SLICES), contract.name)
+    return rowcopy.arrays_out(cursor, query, slices.PART_HASH)
 
 
 def stored_slices(cursor: Cursor, contract: TableContract, parts: Collection[slices.Part]) -> pa.Table:
@@ -98,14 +100,13 @@ def stored_slices(cursor: Cursor, contract: TableContract, parts: Collection[sli
     query = sql.SQL("select tenants, days, hashes from {} where {}").format(
         cursor.home.own(ddl.SLICES), _among(contract, parts)
     )
-    found = rowcopy.arrays_out(cursor, query, slices.SLICE_ARRAYS)
-    return found.rename_columns([column.name for column in slices.SLICE])
+    return rowcopy.arrays_out(cursor, query, slices.SLICE)
 
 
 def replace_parts(
-    cursor: Cursor, contract: TableContract, parts: Collection[slices.Part], hashes: Iterable[pa.RecordBatch]
+    cursor: Cursor, contract: TableContract, parts: Collection[slices.Part], hashes: Iterable[bytes]
 ) -> None:
-    """Put these hashes, given as ``slices.PART_ARRAYS``, in the place of those of these parts."""
+    """Put these hashes, lines of ``slices.PART_ARRAYS``, in the place of those of these parts."""
     cursor.execute(sql.SQL("delete from {} where {}").format(cursor.home.own(ddl.SLICES), _among(contract, parts)))
     store_parts(cursor, contract, hashes)
 
@@ -116,9 +117,9 @@ def _among(contract: TableContract, parts: Collection[slices.Part]) -> sql.Compo
     )
 
 
-def store_parts(cursor: Cursor, contract: TableContract, hashes: Iterable[pa.RecordBatch]) -> None:
-    """The hashes of parts of which there were none."""
-    _temporary(cursor, "parts", contract, slices.PART_ARRAYS, hashes)
+def store_parts(cursor: Cursor, contract: TableContract, hashes: Iterable[bytes]) -> None:
+    """The hashes of parts of which there were none, lines of ``slices.PART_ARRAYS``."""
+    rowcopy.copy_in(cursor, temporary("parts", contract), slices.PART_ARRAYS, hashes)
     cursor.execute(
         sql.SQL(
             "insert into {slices} (rollup, part, bucket, hash, tenants, days, hashes) "
@@ -127,14 +128,21 @@ def store_parts(cursor: Cursor, contract: TableContract, hashes: Iterable[pa.Rec
     )
 
 
-def load_changed(cursor: Cursor, contract: TableContract, changed: Iterable[pa.RecordBatch]) -> None:
-    """Bring the slices that changed into a temporary table, for ``set_aside`` and ``apply``."""
-    _temporary(cursor, "changed", contract, slices.CHANGED, changed)
+def make_room(cursor: Cursor, contract: TableContract) -> None:
+    """Make the temporary tables that ``load_changed``, ``load_incoming`` and ``store_parts`` fill."""
+    _make_temporary(cursor, "changed", contract, slices.CHANGED)
+    _make_temporary(cursor, "incoming", contract, contract.columns)
+    _make_temporary(cursor, "parts", contract, slices.PART_ARRAYS)
 
 
-def load_incoming(cursor: Cursor, contract: TableContract, rows: Iterable[pa.RecordBatch]) -> None:
-    """Bring the rows of the slices that changed into a temporary table, for ``apply``."""
-    _temporary(cursor, "incoming", contract, contract.columns, rows)
+def load_changed(cursor: Cursor, contract: TableContract, changed: Iterable[bytes]) -> None:
+    """Bring the slices that changed, lines of ``slices.CHANGED``, for ``set_aside``."""
+    rowcopy.copy_in(cursor, temporary("changed", contract), slices.CHANGED, changed)
+
+
+def load_incoming(cursor: Cursor, contract: TableContract, rows: Iterable[bytes]) -> int:
+    """Bring the rows of the slices that changed, for ``apply``; how many."""
+    return rowcopy.copy_in(cursor, temporary("incoming", contract), contract.columns, rows)
 
 
 def note_created(cursor: Cursor, contract: TableContract, version: int) -> None:
@@ -153,15 +161,20 @@ def note_created(cursor: Cursor, contract: TableContract, version: int) -> None:
     )
 
 
-def set_aside(cursor: Cursor, contract: TableContract, version: int, *, keep: bool = True) -> None:
-    """Find the rows that stand in the slices in ``changed``, for ``apply``; ``keep`` them for putting them back."""
+def set_aside(cursor: Cursor, contract: TableContract, version: int, *, keep: bool = True) -> int:
+    """Find the rows that stand in the slices in ``changed``, for ``apply``; how many.
+
+    ``keep`` them for putting them back.
+    """
     changed = temporary("changed", contract)
     names = {
         "target": cursor.home.table(contract.name),
         "undo": ddl.undo(cursor, contract),
         "undo_slices": cursor.home.own(ddl.UNDO_SLICES),
         "changed": changed,
-        "tenants": sql.SQL("select tenant_id, array_agg(day) as days from {} group by tenant_id").format(changed),
+        "tenants": sql.SQL(
+            "select tenant_id, min(day) as first, max(day) as last, array_agg(day) as days from {} group by tenant_id"
+        ).format(changed),
         "parts": sql.SQL(
             "select {part} as part, {bucket} as bucket, array_agg(tenant_id) as tenants, array_agg(day) as days, "
             "array_agg(was) as hashes from {changed} group by 1, 2"
@@ -174,28 +187,30 @@ def set_aside(cursor: Cursor, contract: TableContract, version: int, *, keep: bo
         "rollup": sql.Literal(contract.name),
     }
     found = sql.SQL(_BY_INDEX if _few(cursor, contract) else _WHOLE).format(**names)
-    statements = ["create temporary table {standing} on commit drop as select published.* from {found}"]
+
+    def run(query: str) -> int:
+        return cursor.execute(sql.SQL(query).format(found=found, **names)).rowcount
+
+    standing = run("create temporary table {standing} on commit drop as select published.* from {found}")
     if keep:
-        statements += [
-            "insert into {undo} (version, {columns}) select {version}, {columns} from {standing}",
+        run("insert into {undo} (version, {columns}) select {version}, {columns} from {standing}")
+        run(
             "insert into {undo_slices} (version, rollup, part, bucket, tenants, days, hashes) "
-            "select {version}, {rollup}, part, bucket, tenants, days, hashes from ({parts}) as changed",
-        ]
-    for statement in statements:
-        cursor.execute(sql.SQL(statement).format(found=found, **names))
+            "select {version}, {rollup}, part, bucket, tenants, days, hashes from ({parts}) as changed"
+        )
+    return standing
 
 
-def apply(cursor: Cursor, contract: TableContract) -> Written:
-    """Replace what was set aside by the rows in ``incoming``; a row that stays the same is not touched.
+def apply(cursor: Cursor, contract: TableContract, *, standing: int, incoming: int) -> Written:
+    """Replace the ``standing`` rows that were set aside by the ``incoming`` ones; one that stays is not touched.
 
-    The hashes are the caller's to replace.
+    The hashes are the caller's to replace. Raises TailraceError where rows come in that have the same key.
     """
     names = {
         "target": cursor.home.table(contract.name),
         "incoming": temporary("incoming", contract),
         "standing": temporary("standing", contract),
         "columns": ddl.names(contract.column_names),
-        "key": ddl.names(contract.key),
         "same_key": sql.SQL("({}) = ({})").format(
             ddl.names(contract.key, of="standing"), ddl.names(contract.key, of="incoming")
         ),
@@ -210,12 +225,6 @@ def apply(cursor: Cursor, contract: TableContract) -> Written:
     def run(query: str) -> int:
         return cursor.execute(sql.SQL(query).format(**names)).rowcount
 
-    run("create unique index on {incoming} ({key})")  # which a rollup that breaks its key fails at
-    counted = cursor.execute(
-        sql.SQL("select (select count(*) from {standing}), (select count(*) from {incoming})").format(**names)
-    ).fetchone()
-    assert counted is not None
-    standing, incoming = counted
     updated = deleted = added = 0
     if contract.values:
         updated = run(
@@ -233,7 +242,13 @@ def apply(cursor: Cursor, contract: TableContract) -> Written:
             "insert into {target} ({columns}) select {columns} from {incoming} as incoming "
             "where not exists (select from {standing} as standing where {same_key})"
         )
-    return Written(written=updated + added, deleted=deleted, gained=added - deleted)
+    gained = added - deleted
+    if surplus := incoming - standing - gained:
+        raise TailraceError(
+            f"{contract.name} breaks its contract: {surplus} rows have a key that another has; nothing was published, "
+            "mend the dbt model"
+        )
+    return Written(written=updated + added, deleted=deleted, gained=gained)
 
 
 def _few(cursor: Cursor, contract: TableContract) -> bool:
@@ -323,30 +338,26 @@ def temporary(what: str, contract: TableContract) -> sql.Identifier:
     return sql.Identifier("pg_temp", f"{what}_{contract.name}")
 
 
-def _temporary(
-    cursor: Cursor,
-    what: str,
-    contract: TableContract,
-    columns: tuple[Column, ...],
-    rows: Iterable[pa.RecordBatch],
-) -> None:
-    """A temporary table that the commit, or the death of this session, removes."""
+def _make_temporary(cursor: Cursor, what: str, contract: TableContract, columns: tuple[Column, ...]) -> None:
+    """An empty temporary table that the commit, or the death of this session, removes."""
     name = temporary(what, contract)
     cursor.execute(sql.SQL("drop table if exists {}").format(name))
     definitions = sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(column.name), ddl.type_of(column)) for column in columns
     )
     cursor.execute(sql.SQL("create temporary table {} ({}) on commit drop").format(name, definitions))
-    rowcopy.copy_in(cursor, name, columns, rows)
 
 
 def same_slice(contract: TableContract, rows: str, changed: str, *, days: bool = False) -> sql.Composable:
     """The condition that a row under the alias ``rows`` is of a slice under the alias ``changed``.
 
-    With ``days`` there is a tenant under that alias, and a list of its slices' days.
+    With ``days`` there is a tenant under that alias, a list of its slices' days, and the ``first`` and ``last`` of
+    these, between which the index is read once.
     """
     same = sql.SQL("{} = {}").format(sql.Identifier(rows, TENANT), sql.Identifier(changed, TENANT))
     if contract.day is None:
         return same
-    day, of = sql.Identifier(rows, contract.day), sql.Identifier(changed, "days" if days else "day")
-    return sql.SQL("{} and {} = any ({})" if days else "{} and {} = {}").format(same, day, of)
+    day = sql.SQL("{day} between {of}.first and {of}.last and {day} = any ({of}.days)" if days else "{day} = {of}.day")
+    return sql.SQL("{} and {}").format(
+        same, day.format(day=sql.Identifier(rows, contract.day), of=sql.Identifier(changed))
+    )

@@ -47,7 +47,7 @@ class Differences:
         touched = self._source.touched(parts.to_arrow_table(), tenants)
         if not touched:
             return ENTRY.empty_table()
-        self._source.hash_touched()
+        self._source.hash_touched(touched)
         weeks, buckets = zip(*touched, strict=True)
         stored = con.sql(
             "select tenant_id, day, hash from clickhouse_stored semi join "

@@ -19,7 +19,7 @@ def niceness_of_threads() -> dict[str, int]:
 def test_workers_and_the_threads_of_their_database_give_way_and_nobody_else() -> None:
     with duckdb.connect(config={"threads": 3}) as connection:
         before = niceness_of_threads()
-        with background.worker() as worker:
+        with background.workers() as worker:
             worker.submit(background.let_give_way, connection).result()
             after = niceness_of_threads()
             answer = worker.submit(connection.execute, "select sum(range % 7) from range(1000000)").result().fetchone()

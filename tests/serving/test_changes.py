@@ -58,7 +58,8 @@ def test_every_type_and_null_arrives_as_it_was(database: Any, rows: int, monkeyp
         warehouse.execute(f"create table t as select {made} from range({rows}) as made (r)")
         relation = warehouse.sql(f"select {rowcopy.select_list(columns)} from t")
         with database.cursor() as cursor:
-            assert rowcopy.copy_in(cursor, sql.Identifier("t"), columns, rowcopy.batches(relation)) == rows
+            with rowcopy.ahead(rowcopy.batches(relation), columns) as lines:
+                assert rowcopy.copy_in(cursor, sql.Identifier("t"), columns, lines) == rows
             expected = warehouse.execute(
                 "select * replace (huge::decimal(38, 0) as huge, id::uuid as id, seen::timestamp as seen, "
                 "more::varchar as more) from t order by day"
@@ -90,29 +91,31 @@ def test_arrays_of_any_length_go_and_come_back_element_by_element(database: Any,
             f"from range({rows}) as made (r), range(40) as elements (n) where n <= r * 7 % 31 group by r"
         )
         with database.cursor() as cursor:
-            assert (
-                rowcopy.copy_in(cursor, sql.Identifier("t"), columns, rowcopy.batches(warehouse.sql("from t"))) == rows
-            )
-            back = rowcopy.arrays_out(cursor, sql.SQL("select ids, days, hashes from t"), columns)
+            with rowcopy.ahead(rowcopy.batches(warehouse.sql("from t")), columns) as lines:
+                assert rowcopy.copy_in(cursor, sql.Identifier("t"), columns, lines) == rows
+            elements = tuple(Column(name=name, type=kind.removesuffix("[]")) for name, kind in kinds.items())
+            back = rowcopy.arrays_out(cursor, sql.SQL("select ids, days, hashes from t"), elements)
         warehouse.register("back", back)
-        elements = "select unnest(ids) as ids, unnest(days) as days, unnest(hashes) as hashes from t"
-        for one, other in ((elements, "from back"), ("from back", elements)):
+        rows_of_t = "select unnest(ids) as ids, unnest(days) as days, unnest(hashes) as hashes from t"
+        for one, other in ((rows_of_t, "from back"), ("from back", rows_of_t)):
             assert warehouse.execute(f"({one}) except all ({other})").fetchall() == []
         assert warehouse.execute("select count(distinct ids) = count(*) from back").fetchone() == (True,)
 
 
-def test_batches_read_ahead_come_in_order_and_fail_where_they_are_read() -> None:
+def test_lines_made_ahead_come_in_order_and_fail_where_they_are_read() -> None:
+    columns = (Column(name="n", type="smallint"),)
+
     def source() -> Iterator[pa.RecordBatch]:
         for number in range(3):
             yield pa.record_batch([[number]], names=["n"])
         raise ValueError("no more")
 
-    with rowcopy.ahead(source()) as batches:
-        assert [next(batches)["n"][0].as_py() for _ in range(3)] == [0, 1, 2]
+    with rowcopy.ahead(source(), columns) as lines:
+        assert [next(lines)[-1] for _ in range(3)] == [0, 1, 2]
         with pytest.raises(ValueError, match="no more"):
-            next(batches)
-    with rowcopy.ahead(iter([])) as batches:
-        assert list(batches) == []
+            next(lines)
+    with rowcopy.ahead([], columns) as lines:
+        assert list(lines) == []
 
 
 def test_values_that_change_places_within_a_slice_are_a_change(product: Product) -> None:
